@@ -1,0 +1,441 @@
+"""SemiSupervisedVAE: the pi layer on any VAE."""
+
+import math
+import numbers
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from keras_ssvae import backbones, inference, labels, noise, terms
+from keras_ssvae.base import GenerativeEstimator, LabelPredictorMixin
+from keras_ssvae.layers import GaussianHead, LabelMerge, PiLayer
+from keras_ssvae.likelihoods import make_likelihood
+from keras_ssvae.network import Network, Stage
+
+__all__ = ["SemiSupervisedVAE", "SemiSupervisedVAENetwork"]
+
+
+class CodeVAE(keras.layers.Layer):
+    """The VAE below the pi layer: x <-> code u, with q(u | x) Gaussian and p(x | u).
+
+    Parameters
+    ----------
+    encoder, decoder : backbones.Body
+        Bodies of q(u | x) and p(x | u).
+    code_dim : int
+        Number of dimensions of u.
+    likelihood : str
+        Name of p(x | u).
+    n_columns : int
+        Number of columns of the encoded x.
+    """
+
+    def __init__(self, encoder, decoder, code_dim, likelihood, n_columns, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder, self.decoder = encoder, decoder
+        self.encoder_model, self.decoder_model = encoder.model, decoder.model
+        self.head = GaussianHead(code_dim, name="code") if encoder.gives == "features" else None
+        self.likelihood = make_likelihood(likelihood, n_columns, decoder.gives, name="likelihood")
+        # the code as the pi layer reads it: standardised, dimensions that carry nothing switched off
+        self.shift = self.add_weight(shape=(code_dim,), initializer="zeros", trainable=False, name="shift")
+        self.spread = self.add_weight(shape=(code_dim,), initializer="ones", trainable=False, name="spread")
+        self.active = self.add_weight(shape=(code_dim,), initializer="ones", trainable=False, name="active")
+
+    def encode(self, x):
+        out = backbones.run(self.encoder, x)
+        return self.head(out) if self.head is not None else out[1:]
+
+    def decode(self, u):
+        return self.likelihood(self.decoder_model(u))
+
+    def standardise(self, u):
+        return (u - self.shift) / self.spread * self.active
+
+    def unstandardise(self, v):
+        return v * self.spread + self.shift
+
+    def log_prob_inactive(self, u):
+        """What turns log p of the standardised code into log p of the code: (rows,)."""
+        by_dim = -self.active * tf.math.log(self.spread) + (1 - self.active) * terms.gaussian_log_prob(u)
+        return tf.reduce_sum(by_dim, axis=-1)
+
+
+class SemiSupervisedVAENetwork(Network):
+    """p(y) p(z) p(v | z, y), with q(z | v) q(y | v); v is x itself, or the code of a VAE below it.
+
+    With a code, the model is p(y) p(z) p(u | z, y) p(x | u), with q(u | x) q(z | u) q(y | u).
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the noise.
+    n_columns : int
+        Number of columns of the encoded x.
+    image_shape : tuple or None
+        (height, width, channels) of an image.
+    class_prior : (n_classes,) array
+        p(y).
+    label_weight : float
+        Rows by labelled row; with `classification_weight` the weight of a known label.
+    code_dim : int or None
+        Number of dimensions of the code.
+    **settings
+        As the parameters of `SemiSupervisedVAE`, resolved.
+    """
+
+    def __init__(
+        self, seed, *, n_columns, image_shape, class_prior, label_weight, latent_dim, hidden_layer_sizes, code_layer_sizes,
+        activation, encoder, decoder, likelihood, label_input, code_dim, classification_weight, consistency_weight,
+        kl_warmup, **kwargs,
+    ):  # fmt: skip
+        super().__init__(seed, **kwargs)
+        self.n_classes = len(class_prior)
+        self.latent_dim = latent_dim
+        self.code_dim = code_dim or 0
+        self.label_input = label_input
+        self.label_weight = label_weight
+        self.classification_weight = classification_weight
+        self.consistency_weight = consistency_weight
+        self.kl_warmup = kl_warmup
+        self.log_prior = tf.constant(np.log(class_prior), tf.float32)
+
+        x_sizes = hidden_layer_sizes if code_dim is None else code_layer_sizes
+        x_body = backbones.resolve_encoder(encoder, image_shape, n_columns, x_sizes, activation)
+        conv = any(isinstance(layer, keras.layers.Conv2D) for layer in x_body.model.layers)
+        sizes = tuple(reversed(hidden_layer_sizes))
+
+        def x_decoder(input_dim, sizes):
+            return backbones.resolve_decoder(decoder, input_dim, image_shape, n_columns, sizes, activation, conv)
+
+        if code_dim is None:
+            self.code = None
+            self.top = x_body
+            own = decoder is None or isinstance(decoder, str)
+            units = sizes[0] if own and sizes else None
+            self.bottom = x_decoder(units or latent_dim, sizes[1:] if own and units and not conv else sizes)
+            self.likelihood = make_likelihood(likelihood, n_columns, self.bottom.gives, name="likelihood")
+        else:
+            decode = x_decoder(code_dim, tuple(reversed(code_layer_sizes)))
+            self.code = CodeVAE(x_body, decode, code_dim, likelihood, n_columns, name="code")
+            self.top = backbones.Body(backbones.mlp((code_dim,), hidden_layer_sizes, activation, "pi_encoder"), (code_dim,))
+            units = sizes[0] if sizes else None
+            body = backbones.mlp((units or latent_dim,), sizes[1:], activation, "pi_decoder")
+            self.bottom = backbones.Body(body, (units or latent_dim,))
+            self.likelihood = make_likelihood("gaussian", code_dim, name="code_likelihood")
+        self.top_model, self.bottom_model = self.top.model, self.bottom.model
+        if self.top.gives == "gaussian":
+            self.pi = keras.layers.Dense(self.n_classes, name="pi")
+        else:
+            self.pi = PiLayer(latent_dim, self.n_classes, name="pi_layer")
+        self.merge = LabelMerge(self.n_classes, units, activation, name="merge")
+
+    # The pieces
+
+    def _top(self, v):
+        """q(z | v) and q(y | v): mean, log variance, logits of pi."""
+        out = backbones.run(self.top, v)
+        if self.top.gives == "gaussian":
+            features, mean, log_variance = out
+            return mean, log_variance, self.pi(features)
+        return self.pi(out)
+
+    def _location(self, z, r):
+        return self.likelihood(self.bottom_model(self.merge(z, r)))
+
+    def _v(self, x):
+        """What the pi layer's encoder reads of x, at the posterior mean."""
+        return x if self.code is None else self.code.standardise(self.code.encode(x)[0])
+
+    def _nats(self):
+        """How many nats a row has, to the order of magnitude: one for each value the pi layer's model explains."""
+        return float(self.likelihood.n_columns) if self.code is None else tf.reduce_sum(self.code.active)
+
+    # Training
+
+    def stages(self):
+        joint = self._joint_terms
+        if self.code is None:
+            return [Stage("train", {"loss": (joint, [self])})]
+        layers = [self.top_model, self.bottom_model, self.pi, self.merge, self.likelihood]
+        return [
+            Stage("pretrain", {"loss": (self._code_terms, [self.code])}, 0.4, labeled_rows=False, prepares=True),
+            Stage("semi-supervised", {"loss": (self._latent_terms, layers)}, 0.6),
+        ]
+
+    def end_stage(self, name, encoded):
+        if name != "pretrain":
+            return
+        codes = inference.run(self, "_code_mean", encoded)
+        spread = codes.std(axis=0)
+        active = spread > 0.1  # the KL term has closed the others: their posterior is the prior
+        self.code.shift.assign(codes.mean(axis=0))
+        self.code.spread.assign(np.where(active, spread, 1.0))
+        self.code.active.assign(active.astype(np.float32))
+
+    def _code_mean(self, x, observed):
+        return self.code.encode(x)[0]
+
+    def class_variables(self):
+        pi = self.pi if self.top.gives == "gaussian" else self.pi.pi
+        return [(pi.kernel, 1), (pi.bias, 0), (self.merge.shift, 0)]
+
+    def _warm(self, share):
+        return 1.0 if share == 0 else tf.minimum(self.progress / share, 1.0)
+
+    def _log_prob(self, likelihood, batch, location):
+        """log p(x | location) of the observed cells, summed: (rows,)."""
+        by_column = likelihood.log_prob(batch["x"], location)
+        return tf.reduce_sum(by_column * batch["observed"] if "observed" in batch else by_column, axis=-1)
+
+    def _noisy(self, batch):
+        """The batch as a training step sees it."""
+        if self.is_testing:
+            return batch
+        likelihood = self.likelihood if self.code is None else self.code.likelihood
+        return {**batch, "x": likelihood.noisy(batch["x"], self.uniform)}
+
+    def _code_terms(self, batch):
+        batch = self._noisy(batch)
+        mean, log_variance = self.code.encode(batch["x"])
+        u = mean + tf.exp(0.5 * log_variance) * self.normal(mean)
+        return {
+            "reconstruction": -self._log_prob(self.code.likelihood, batch, self.code.decode(u)),
+            "kl_code": self._warm(self.kl_warmup) * tf.reduce_sum(terms.gaussian_kl(mean, log_variance), axis=-1),
+        }
+
+    def _latent_terms(self, batch):
+        v = tf.stop_gradient(self._v(self._noisy(batch)["x"]))
+        return self._pi_terms({"x": v, "y": batch["y"]})
+
+    def _joint_terms(self, batch):
+        return self._pi_terms(self._noisy(batch))
+
+    def _pi_terms(self, batch):
+        """The terms of p(y) p(z) p(v | z, y); "x" of the batch is v."""
+        v, codes = batch["x"], batch["y"]
+        mean, log_variance, logits = self._top(v)
+        z = mean + tf.exp(0.5 * log_variance) * self.normal(mean)
+        r = terms.responsibilities(codes, logits)
+        if self.label_input == "marginal":
+            reconstruction = -tf.reduce_sum(r * self._log_prob_by_class(batch, z), axis=-1)
+        else:
+            reconstruction = -self._log_prob_active(batch, self._location(z, r))
+        values = {
+            "reconstruction": reconstruction,
+            "kl_latent": self._warm(self.kl_warmup) * tf.reduce_sum(terms.gaussian_kl(mean, log_variance), axis=-1),
+            "kl_label": terms.categorical_kl(r, self.log_prior),
+            "classification": self._label_weight() * terms.label_cross_entropy(codes, logits),
+        }
+        if self.consistency_weight and not self.is_testing:
+            ramp = self.consistency_weight * self._nats() * self._warm(0.4)
+            values["consistency"] = ramp * self._consistency(v, tf.stop_gradient(r))
+        return values
+
+    def _log_prob_active(self, batch, location):
+        """log p(v | location), over the observed columns of x or the active dimensions of the code."""
+        if self.code is None:
+            return self._log_prob(self.likelihood, batch, location)
+        return tf.reduce_sum(self.likelihood.log_prob(batch["x"], location) * self.code.active, axis=-1)
+
+    def _log_prob_by_class(self, batch, z):
+        """log p(v | z, y) for every class, from one call of the decoder: (rows, n_classes)."""
+        location = self.likelihood(self.bottom_model(self.merge(z)))
+        location = tf.reshape(location, (self.n_classes, -1, location.shape[-1]))
+        spread = {k: v[None] for k, v in batch.items() if k in ("x", "observed")}
+        return tf.transpose(self._log_prob_active(spread, location))
+
+    def _label_weight(self):
+        if self.classification_weight == "auto":
+            return self._nats() * self.label_weight
+        return self.classification_weight * self.label_weight
+
+    def _consistency(self, v, r):
+        """Cross-entropy between the mixture of two rows' responsibilities and q(y) of the mixture of the rows."""
+        partner = tf.argsort(self.uniform(v[:, 0]))
+        share = self.uniform(v[:, :1])
+        mixed = share * v + (1 - share) * tf.gather(v, partner)
+        target = share * r + (1 - share) * tf.gather(r, partner)
+        return -tf.reduce_sum(target * tf.nn.log_softmax(self._top(mixed)[2]), axis=-1)
+
+    # After training: functions of rows, each row by itself
+
+    @property
+    def class_prior(self):
+        """p(y), (n_classes,) array."""
+        return np.exp(self.log_prior.numpy())
+
+    def class_logits(self, x, observed):
+        """Logits of q(y | x) at the posterior mean."""
+        return self._top(self._v(x))[2]
+
+    def encode(self, x, observed):
+        """E[z | x]."""
+        return self._top(self._v(x))[0]
+
+    def decode(self, z, r):
+        """E[x | z] with class probabilities r: the mean of the classes' means."""
+        by_class = [self._x_mean(self._location(z, tf.one_hot(tf.fill(tf.shape(z)[:1], k), self.n_classes))) for k in range(self.n_classes)]
+        return tf.einsum("rk,krd->rd", r, tf.stack(by_class))
+
+    def _x_mean(self, location):
+        mean = self.likelihood.mean(location)
+        return mean if self.code is None else self.code.likelihood.mean(self.code.decode(self.code.unstandardise(mean)))
+
+    def reconstruct(self, x, observed):
+        """E[x | posterior mean]: of the code where there is one, else of z, weighted by q(y | x)."""
+        if self.code is not None:
+            return self.code.likelihood.mean(self.code.decode(self.code.encode(x)[0]))
+        mean, _, logits = self._top(x)
+        return self.decode(mean, tf.nn.softmax(logits))
+
+    def log_likelihood(self, x, observed, n_draws):
+        """log of the mean importance weight, (rows,)."""
+        draws = noise.normal((self.seed, 0), (n_draws, 1, self.latent_dim + self.code_dim))
+        batch = {"x": x, "observed": observed}
+
+        def log_weight(eps):
+            if self.code is None:
+                return self._log_weight(batch, tf.broadcast_to(eps, (tf.shape(x)[0], self.latent_dim)))
+            mean, log_variance = self.code.encode(x)
+            u = mean + tf.exp(0.5 * log_variance) * eps[:, self.latent_dim :]
+            log_p_x = self._log_prob(self.code.likelihood, batch, self.code.decode(u))
+            z_eps = tf.broadcast_to(eps[:, : self.latent_dim], (tf.shape(x)[0], self.latent_dim))
+            log_p_u = self._log_weight({"x": self.code.standardise(u)}, z_eps)
+            log_p_u += self.code.log_prob_inactive(u)
+            return log_p_x + log_p_u - tf.reduce_sum(terms.gaussian_log_prob(u, mean, log_variance), axis=-1)
+
+        return tf.reduce_logsumexp(tf.map_fn(log_weight, draws), axis=0) - math.log(n_draws)
+
+    def _log_weight(self, batch, eps):
+        """log sum_y p(y) p(v | z, y) p(z) / q(z | v) at z from the noise eps, (rows,)."""
+        mean, log_variance, _ = self._top(batch["x"])
+        z = mean + tf.exp(0.5 * log_variance) * eps
+        log_p_v = tf.reduce_logsumexp(self._log_prob_by_class(batch, z) + self.log_prior, axis=-1)
+        return log_p_v + tf.reduce_sum(terms.gaussian_log_prob(z) - terms.gaussian_log_prob(z, mean, log_variance), axis=-1)
+
+    def sample(self, codes, rng, draw):
+        """Rows of x of the given classes; means of p(x | z, y) unless `draw`."""
+        z = tf.constant(rng.standard_normal((len(codes), self.latent_dim)), tf.float32)
+        location = self._location(z, tf.one_hot(codes, self.n_classes))
+        likelihood = self.likelihood
+        if self.code is not None:
+            v = self.likelihood.distribution(location).sample(seed=self._seed_from(rng))
+            unused = tf.constant(rng.standard_normal(v.shape), tf.float32)
+            u = tf.where(self.code.active > 0, self.code.unstandardise(v), unused)
+            likelihood, location = self.code.likelihood, self.code.decode(u)
+        if not draw:
+            return likelihood.mean(location).numpy()
+        return likelihood.distribution(location).sample(seed=self._seed_from(rng)).numpy()
+
+    @staticmethod
+    def _seed_from(rng):
+        return tf.constant(rng.randint(2**31 - 1, size=2), tf.int32)
+
+
+class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
+    """DOC"""
+
+    _parameter_constraints = {
+        **GenerativeEstimator._parameter_constraints,
+        "label_input": [StrOptions({"marginal", "soft"})],
+        "code_dim": [None, Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "code_layer_sizes": ["array-like"],
+        "classes": [None, "array-like", Interval(numbers.Integral, 1, None, closed="left")],
+        "unlabeled": "no_validation",
+        "class_prior": [StrOptions({"empirical", "uniform"}), "array-like"],
+        "classification_weight": [Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "consistency_weight": [Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "kl_warmup": [Interval(numbers.Real, 0, 1, closed="both")],
+        "labeled_batch_size": [Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})],
+    }
+
+    def __init__(
+        self,
+        latent_dim=10,
+        *,
+        hidden_layer_sizes=(128, 128),
+        activation="silu",
+        encoder=None,
+        decoder=None,
+        likelihood="auto",
+        label_input="marginal",
+        code_dim="auto",
+        code_layer_sizes=(500, 500),
+        classes=None,
+        unlabeled=-1,
+        class_prior="empirical",
+        classification_weight="auto",
+        consistency_weight="auto",
+        kl_warmup=0.0,
+        optimizer="adamw",
+        learning_rate=2e-3,
+        batch_size=128,
+        labeled_batch_size="auto",
+        epochs="auto",
+        validation_fraction=0.1,
+        early_stopping=False,
+        n_iter_no_change=10,
+        callbacks=None,
+        jit_compile="auto",
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.label_input = label_input
+        self.code_dim = code_dim
+        self.code_layer_sizes = code_layer_sizes
+        self.classes = classes
+        self.unlabeled = unlabeled
+        self.class_prior = class_prior
+        self.classification_weight = classification_weight
+        self.consistency_weight = consistency_weight
+        self.kl_warmup = kl_warmup
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.labeled_batch_size = labeled_batch_size
+        self.epochs = epochs
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.callbacks = callbacks
+        self.jit_compile = jit_compile
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _make_network(self, table, n_classes, class_weight, total_weight, seed):
+        labeled = class_weight.sum()
+        return SemiSupervisedVAENetwork(
+            seed,
+            n_columns=table.n_columns_,
+            image_shape=table.image_shape_,
+            class_prior=labels.class_prior(self.class_prior, class_weight),
+            label_weight=total_weight / labeled if labeled else 0.0,
+            latent_dim=self.latent_dim,
+            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            code_layer_sizes=tuple(self.code_layer_sizes),
+            activation=self.activation,
+            encoder=self.encoder,
+            decoder=self.decoder,
+            likelihood=table.likelihood_,
+            label_input=self.label_input,
+            code_dim=self._resolve_code_dim(table),
+            classification_weight=self.classification_weight,
+            consistency_weight=1.0 if self.consistency_weight == "auto" else self.consistency_weight,
+            kl_warmup=self.kl_warmup,
+        )
+
+    def _resolve_code_dim(self, table):
+        if self.code_dim != "auto":
+            return self.code_dim
+        own = all(body is None or isinstance(body, str) for body in (self.encoder, self.decoder))
+        return min(50, table.n_columns_ // 4) if own and table.n_columns_ > 100 else None

@@ -1,0 +1,55 @@
+"""Questions to a trained network, answered in padded blocks: bounded memory, few shapes, the same answer in any batch."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_ssvae.tables import Encoded
+
+__all__ = ["run"]
+
+BLOCK = 2048  # rows a call; smaller inputs are padded to a smaller bucket
+BUCKETS = (32, 256, BLOCK)
+
+
+def run(network, method, *inputs, **settings):
+    """Call ``network.method(*tensors, **settings)`` on any number of rows.
+
+    Rows are padded with zeros to one of a few bucket sizes, so that nothing is traced anew for another number of rows, and
+    what fills a block never reaches a result: every method treats each row by itself.
+
+    Parameters
+    ----------
+    network : Network
+        The trained network.
+    method : str
+        Name of a method that maps tensors with a leading axis of rows to a tensor, or a dict of tensors, with the same.
+    *inputs : Encoded or array
+        An `Encoded` becomes two tensors: x and observed.
+    **settings
+        Python values passed on.
+
+    Returns
+    -------
+    array or dict of arrays
+    """
+    arrays = []
+    for given in inputs:
+        arrays += [given.x, _observed(given)] if isinstance(given, Encoded) else [np.asarray(given)]
+    n_rows = len(arrays[0])
+    function = getattr(network, method)
+    if n_rows > BLOCK:  # worth a trace
+        function = network.graph_function(method, **settings)
+        settings = {}
+    blocks = []
+    for start in range(0, n_rows, BLOCK):
+        rows = [a[start : start + BLOCK] for a in arrays]
+        count = len(rows[0])
+        size = BLOCK if n_rows > BLOCK else next(b for b in BUCKETS if b >= count)
+        padded = [tf.constant(np.concatenate([r, np.zeros((size - count, *r.shape[1:]), r.dtype)])) for r in rows]
+        answer = function(*padded, **settings)
+        blocks.append(tf.nest.map_structure(lambda t, count=count: t[:count].numpy(), answer))
+    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *blocks)
+
+
+def _observed(encoded):
+    return np.ones_like(encoded.x) if encoded.observed is None else encoded.observed

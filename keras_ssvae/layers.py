@@ -1,0 +1,93 @@
+"""Keras layers between the bodies: they return tensors, never distributions."""
+
+import keras
+import tensorflow as tf
+
+__all__ = ["GaussianHead", "LabelMerge", "PiLayer"]
+
+
+class GaussianHead(keras.layers.Layer):
+    """Features -> mean and log variance of a diagonal Gaussian.
+
+    Parameters
+    ----------
+    dim : int
+        Number of dimensions of the Gaussian.
+    """
+
+    def __init__(self, dim, **kwargs):
+        super().__init__(**kwargs)
+        self.mean = keras.layers.Dense(dim, name="mean")
+        self.log_variance = keras.layers.Dense(dim, kernel_initializer="zeros", name="log_variance")
+
+    def call(self, features):
+        # smooth bounds: a variance below exp(-12) or above exp(6) only ever comes from a diverging start
+        return self.mean(features), 9.0 * tf.tanh((self.log_variance(features) + 3.0) / 9.0) - 3.0
+
+
+class PiLayer(keras.layers.Layer):
+    """The topmost encoder layer: features -> mean, log variance and the logits of pi, the class probabilities.
+
+    Parameters
+    ----------
+    latent_dim : int
+        Number of latent dimensions.
+    n_classes : int
+        Number of classes.
+
+    References
+    ----------
+    Berkhahn et al. (2019), arXiv 1908.03015: the encoder's last layer splits into mu, sigma and pi.
+    """
+
+    def __init__(self, latent_dim, n_classes, **kwargs):
+        super().__init__(**kwargs)
+        self.gaussian = GaussianHead(latent_dim, name="gaussian")
+        self.pi = keras.layers.Dense(n_classes, name="pi")
+
+    def call(self, features):
+        return *self.gaussian(features), self.pi(features)
+
+
+class LabelMerge(keras.layers.Layer):
+    """The decoder's first layer: reads z together with the class.
+
+    With `units`, an affine map of the concatenation [z, y] with an activation; the part of z is computed once for all classes.
+    Without, ``z + shift[y]``: a decoder that was made for z alone reads it unchanged, and each class moves the prior of what
+    it reads. The shifts start at zero, so that a trained decoder starts as it was.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes.
+    units : int or None
+        Width of the layer.
+    activation : str or None
+        Keras activation, used with `units`.
+    """
+
+    def __init__(self, n_classes, units=None, activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.n_classes = n_classes
+        self.dense = None if units is None else keras.layers.Dense(units, name="dense")
+        self.activation = keras.activations.get(activation if units else None)
+
+    def build(self, z_shape, labels_shape=None):
+        if self.dense is not None:
+            self.dense.build(z_shape)
+        self.shift = self.add_weight(
+            shape=(self.n_classes, z_shape[-1] if self.dense is None else self.dense.units),
+            initializer="zeros" if self.dense is None else "glorot_uniform",
+            name="shift",
+        )
+
+    def call(self, z, labels=None):
+        """z (rows, dim) with labels (rows, n_classes), one-hot or soft -> (rows, units).
+
+        Without labels, every row with every class: (n_classes * rows, units), all rows with class 0 first.
+        """
+        base = z if self.dense is None else self.dense(z)
+        if labels is not None:
+            return self.activation(base + tf.matmul(labels, self.shift))
+        merged = self.activation(base[None] + self.shift[:, None])
+        return tf.reshape(merged, (-1, merged.shape[-1]))

@@ -1,0 +1,348 @@
+"""Hide labels, split, score and compare when only some rows are labelled."""
+
+import numbers
+import time
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import BaseCrossValidator, StratifiedKFold, check_cv
+from sklearn.utils import _safe_indexing, check_random_state, indexable
+
+from keras_ssvae.labels import UNLABELED, LabelCodec, is_unlabeled
+
+__all__ = ["SemiSupervisedKFold", "label_sweep", "labeled_scorer", "mask_labels"]
+
+
+def mask_labels(y, labeled=0.1, *, stratify=True, unlabeled=UNLABELED, random_state=None):
+    """Copy y and hide all but some of its labels.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels. Entries that are unlabelled already stay so and do not count.
+    labeled : float in [0, 1] or int, default=0.1
+        What to keep of the labels: a fraction (rounded, but at least one label if above 0) or a number. So 1.0 keeps
+        all labels and 1 keeps one.
+    stratify : bool, default=True
+        Keep the proportions of the classes, and at least one label of each class if there are enough. False draws from
+        all labels alike.
+    unlabeled : number, str, bool, None or NaN, default=-1
+        What stands for "no label", in y and in the result.
+    random_state : int, RandomState instance or None, default=None
+        Which labels are kept.
+
+    Returns
+    -------
+    y_masked : ndarray or Series of shape (n_samples,)
+        A Series with the index and the name of y if y is one. The dtype is that of the labels if it can hold
+        `unlabeled` (a categorical gets it as one more category), otherwise object.
+
+    Raises
+    ------
+    ValueError
+        If `labeled` is neither a fraction in [0, 1] nor a number of labels that y has.
+
+    Examples
+    --------
+    >>> from keras_ssvae.model_selection import mask_labels
+    >>> y = mask_labels([0, 0, 0, 0, 1, 1], labeled=3, random_state=0)
+    >>> sorted(y.tolist())
+    [-1, -1, -1, 0, 0, 1]
+    >>> mask_labels(["cat", "dog"], labeled=0.0, unlabeled="?")
+    array(['?', '?'], dtype=object)
+    """
+    codec, codes = _encode(y, unlabeled)
+    labeled_rows = np.flatnonzero(codes >= 0)
+    n_kept = _n_kept(labeled, len(labeled_rows))
+    rng = check_random_state(random_state)
+    shuffled = rng.permutation(labeled_rows)
+    if stratify:
+        per_class = _stratified_numbers(np.bincount(codes[shuffled], minlength=codec.n_classes), n_kept, rng)
+        rank_in_class = pd.Series(shuffled).groupby(codes[shuffled]).cumcount().to_numpy()
+        kept = shuffled[rank_in_class < per_class[codes[shuffled]]]
+    else:
+        kept = shuffled[:n_kept]
+    masked = np.full_like(codes, UNLABELED)
+    masked[kept] = codes[kept]
+    labels = codec.decode(masked)
+    return _series_like(y, labels, masked < 0, unlabeled) if isinstance(y, pd.Series) else labels
+
+
+class SemiSupervisedKFold(BaseCrossValidator):
+    """Cross-validation that tests on labelled rows only, and trains on all other rows.
+
+    The labelled rows are split into stratified folds. Rows without a label cannot be tested, so they are part of every
+    training set.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, at least 2. At least one class needs this many labels.
+    shuffle : bool, default=True
+        Whether to shuffle the labelled rows of each class before splitting.
+    unlabeled : number, str, bool, None or NaN, default=-1
+        What stands for "no label" in y, besides the missing values.
+    random_state : int, RandomState instance or None, default=None
+        The order of the shuffling; pass an int for the same folds at every call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from keras_ssvae.model_selection import SemiSupervisedKFold
+    >>> X, y = np.zeros((6, 1)), np.array([0, 0, -1, 1, 1, -1])
+    >>> for train, test in SemiSupervisedKFold(n_splits=2, shuffle=False).split(X, y):
+    ...     print(train, test)
+    [1 2 4 5] [0 3]
+    [0 2 3 5] [1 4]
+    """
+
+    def __init__(self, n_splits=5, *, shuffle=True, unlabeled=UNLABELED, random_state=None):
+        self.n_splits = n_splits
+        self.shuffle = shuffle
+        self.unlabeled = unlabeled
+        self.random_state = random_state
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Return the number of folds; all parameters are ignored."""
+        return self.n_splits
+
+    def split(self, X, y, groups=None):
+        """Yield the positions of the training rows and of the test rows of each fold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Only its length matters.
+        y : array-like of shape (n_samples,)
+            Labels.
+        groups : object
+            Ignored.
+
+        Yields
+        ------
+        train : ndarray of int
+            All rows that are not in `test`.
+        test : ndarray of int
+            Labelled rows.
+
+        Raises
+        ------
+        ValueError
+            If y is None or has fewer labels than folds, or no class has as many labels as there are folds.
+        """
+        X, y = indexable(X, y)
+        _, codes = _encode(y, self.unlabeled)
+        labeled_rows = np.flatnonzero(codes >= 0)
+        if len(labeled_rows) < self.n_splits:
+            raise ValueError(f"n_splits={self.n_splits} needs as many labelled rows, y has {len(labeled_rows)}.")
+        folds = StratifiedKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
+        for _, test in folds.split(labeled_rows, codes[labeled_rows]):
+            is_test = np.zeros(len(codes), dtype=bool)
+            is_test[labeled_rows[test]] = True
+            yield np.flatnonzero(~is_test), np.flatnonzero(is_test)
+
+
+def labeled_scorer(scoring="accuracy", unlabeled=UNLABELED):
+    """Make a scorer that looks at labelled rows only.
+
+    Parameters
+    ----------
+    scoring : str or callable, default="accuracy"
+        The name of a scikit-learn scorer, or a callable ``scorer(estimator, X, y)``.
+    unlabeled : number, str, bool, None or NaN, default=-1
+        What stands for "no label" in y, besides the missing values.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y)``, for the parameter ``scoring`` of ``cross_val_score``, ``GridSearchCV`` and so on.
+        It raises a ValueError if no row is labelled.
+
+    Raises
+    ------
+    ValueError
+        If there is no scorer of this name.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from keras_ssvae.model_selection import labeled_scorer
+    >>> X, y = [[0], [1], [2], [3]], [1, 1, -1, 0]
+    >>> ones = DummyClassifier(strategy="constant", constant=1).fit(X, y)
+    >>> print(round(labeled_scorer("accuracy")(ones, X, y), 3))
+    0.667
+    """
+    return _LabeledScorer(get_scorer(scoring), unlabeled)
+
+
+class _LabeledScorer:
+    def __init__(self, scorer, unlabeled):
+        self.scorer = scorer
+        self.unlabeled = unlabeled
+
+    def __call__(self, estimator, X, y):
+        codec, codes = _encode(y, self.unlabeled)
+        labeled_rows = np.flatnonzero(codes >= 0)
+        if not len(labeled_rows):
+            raise ValueError(
+                f"y has no labelled row to score, got {len(codes)} unlabelled ones (unlabeled={self.unlabeled!r}). "
+                "For cross-validation, SemiSupervisedKFold makes test sets of labelled rows."
+            )
+        X, _ = indexable(X, codes)
+        return self.scorer(estimator, _safe_indexing(X, labeled_rows), codec.decode(codes[labeled_rows]))
+
+    def __repr__(self):
+        return f"labeled_scorer({self.scorer!r}, unlabeled={self.unlabeled!r})"
+
+
+def label_sweep(
+    estimator,
+    X,
+    y,
+    fractions=(0.0, 0.01, 0.1, 0.5, 1.0),
+    *,
+    cv=5,
+    scoring="accuracy",
+    unlabeled=UNLABELED,
+    random_state=None,
+):
+    """Measure how good an estimator is, given fewer and more labels.
+
+    In every split the test rows stay the same; of the labels of the training rows, all but a fraction are hidden.
+    Within a split, all fractions draw the labels they keep in the same random order.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        A clone of it is fitted for each fraction and split.
+    X : array-like of shape (n_samples, ...)
+        Rows.
+    y : array-like of shape (n_samples,)
+        Labels; some may be unknown already.
+    fractions : iterable of float in [0, 1] or int, default=(0.0, 0.01, 0.1, 0.5, 1.0)
+        How many labels of the training rows to keep: `labeled` of `mask_labels`. Ints are numbers of labels.
+    cv : int, splitter or iterable of (train, test), default=5
+        An int is the number of folds of a `SemiSupervisedKFold`. Any other splitter gets all rows; unlabelled rows
+        among its test rows are not scored.
+    scoring : str or callable, default="accuracy"
+        The name of a scikit-learn scorer, or a callable ``scorer(estimator, X, y)``.
+    unlabeled : number, str, bool, None or NaN, default=-1
+        What stands for "no label", in y and in what the estimator is given.
+    random_state : int, RandomState instance or None, default=None
+        The folds, if `cv` is an int, and the labels that are kept. The estimator has a random state of its own.
+
+    Returns
+    -------
+    sweep : DataFrame of len(fractions) * n_splits rows
+        With the columns ``fraction`` (as given), ``n_labels`` (labels the estimator saw), ``split``, ``score`` and
+        ``fit_seconds``. Without any label nothing can be predicted: nothing is fitted then, and the last two are NaN.
+
+    Raises
+    ------
+    ValueError
+        If a fraction is outside [0, 1], or a number above the number of labels of the training rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.semi_supervised import SelfTrainingClassifier
+    >>> from keras_ssvae.model_selection import label_sweep
+    >>> X, y = load_iris(return_X_y=True)
+    >>> estimator = SelfTrainingClassifier(LogisticRegression(max_iter=1000))
+    >>> sweep = label_sweep(estimator, X, y, fractions=[0.0, 0.1, 0.5], cv=3, random_state=0)
+    >>> sweep.groupby("fraction")["n_labels"].mean()
+    fraction
+    0.0     0.0
+    0.1    10.0
+    0.5    50.0
+    Name: n_labels, dtype: float64
+    """
+    X, y = indexable(X, y)
+    fractions = list(fractions)
+    rng = check_random_state(random_state)
+    splitter = SemiSupervisedKFold(cv, unlabeled=unlabeled, random_state=rng) if _is_int(cv) else check_cv(cv)
+    scorer = labeled_scorer(scoring, unlabeled)
+    # All labels are masked before the first fit, so that a wrong fraction does not cost hours.
+    splits = []
+    for train, test in splitter.split(X, y):
+        y_train, seed = _safe_indexing(y, train), rng.randint(np.iinfo(np.int32).max)
+        masked = [mask_labels(y_train, labeled, unlabeled=unlabeled, random_state=seed) for labeled in fractions]
+        splits.append((train, test, masked))
+
+    rows = []
+    for i, labeled in enumerate(fractions):
+        for split, (train, test, masked) in enumerate(splits):
+            n_labels = np.count_nonzero(~is_unlabeled(masked[i], unlabeled))
+            score = fit_seconds = np.nan
+            if n_labels:
+                start = time.perf_counter()
+                fitted = clone(estimator).fit(_safe_indexing(X, train), masked[i])
+                fit_seconds = time.perf_counter() - start
+                score = scorer(fitted, _safe_indexing(X, test), _safe_indexing(y, test))
+            rows.append((labeled, n_labels, split, score, fit_seconds))
+    sweep = pd.DataFrame(rows, columns=["fraction", "n_labels", "split", "score", "fit_seconds"])
+    if len({_is_int(labeled) for labeled in fractions}) > 1:
+        # In a column of floats, one label (1) and all labels (1.0) would look the same.
+        sweep["fraction"] = pd.Series([row[0] for row in rows], dtype=object)
+    return sweep
+
+
+def _encode(y, unlabeled):
+    if y is None:
+        raise ValueError("y must hold a label or a mark for every row, got None.")
+    n_rows = len(is_unlabeled(y, unlabeled))
+    codec = LabelCodec(unlabeled=unlabeled).fit(y, n_rows)
+    return codec, codec.encode(y, n_rows)
+
+
+def _is_int(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _n_kept(labeled, n_labels):
+    if _is_int(labeled) and 0 <= labeled <= n_labels:
+        return int(labeled)
+    if isinstance(labeled, numbers.Real) and not isinstance(labeled, numbers.Integral) and 0 <= labeled <= 1:
+        return min(n_labels, max(round(labeled * n_labels), int(labeled > 0)))
+    raise ValueError(
+        f"labeled must be a fraction (a float in [0, 1]) or a number of labels (an int in [0, {n_labels}], as y has "
+        f"{n_labels} labels), got {labeled!r}."
+    )
+
+
+def _stratified_numbers(counts, n_kept, rng):
+    """Share `n_kept` labels among the classes in proportion to `counts`, if possible with at least one for each.
+
+    The largest remainders are rounded up; ties are broken at random.
+    """
+    at_least_one = np.zeros(len(counts), dtype=bool)
+    enough_for_all = n_kept >= np.count_nonzero(counts)
+    while True:
+        free = np.where(at_least_one, 0, counts)
+        exact = (n_kept - np.count_nonzero(at_least_one)) * free / max(1, free.sum())
+        too_small = (exact > 0) & (exact < 1)
+        if not (enough_for_all and too_small.any()):
+            break
+        at_least_one |= too_small
+    numbers_kept = np.floor(exact).astype(int)
+    n_missing = n_kept - np.count_nonzero(at_least_one) - numbers_kept.sum()
+    by_remainder = np.lexsort((rng.random_sample(len(counts)), numbers_kept - exact))
+    numbers_kept[by_remainder[:n_missing]] += 1
+    return numbers_kept + at_least_one
+
+
+def _series_like(y, labels, gaps, unlabeled):
+    if isinstance(y.dtype, pd.CategoricalDtype) and not pd.isna(unlabeled) and unlabeled not in y.cat.categories:
+        y = y.cat.add_categories([unlabeled])
+    if pd.api.types.is_extension_array_dtype(y.dtype):
+        values = y.array.copy()
+        try:
+            values[gaps] = unlabeled
+        except (TypeError, ValueError):  # this dtype cannot hold `unlabeled`
+            values = labels
+    else:
+        values = labels
+    return pd.Series(values, index=y.index, name=y.name, dtype=values.dtype)

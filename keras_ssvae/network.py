@@ -1,0 +1,295 @@
+"""The Keras side: a network names its loss terms, and one training step minimises them.
+
+To define a network, subclass `Network`: `loss_terms` (or `objectives`, with several players), and `stages` where training
+has more than one.
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_ssvae import noise
+
+__all__ = ["Network", "Stage"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage of training.
+
+    Attributes
+    ----------
+    name : str
+        As in the column "stage" of ``history_``.
+    objectives : dict
+        Objective name -> (function from batch to {term: (rows,) tensor}, layers it trains), in training order.
+    share : float
+        Share of the epochs; the shares of all stages add up to 1.
+    learning_rate : float
+        Factor on the learning rate.
+    labeled_rows : bool
+        Whether each batch holds a stated number of labelled rows; rows are drawn evenly otherwise.
+    prepares : bool
+        Whether a network that starts from trained weights can leave this stage out.
+    compiles : bool
+        Whether XLA makes the step faster.
+    """
+
+    name: str
+    objectives: dict
+    share: float = 1.0
+    learning_rate: float = 1.0
+    labeled_rows: bool = True
+    prepares: bool = False
+    compiles: bool = True
+
+
+@dataclasses.dataclass
+class _Training:
+    """What a stage needs while it runs; kept apart from the layers, since Keras would track it as a part of the model."""
+
+    stage: Stage | None = None
+    optimizers: dict = dataclasses.field(default_factory=dict)
+    trackers: list = dataclasses.field(default_factory=list)
+    testing: bool = False
+    noise: object = None
+
+
+class Network(keras.Model):
+    """Base of all networks: objectives made of named terms, trained by one step on a chunk of batches.
+
+    A batch is a dict: "x" (rows, n_columns), "y" (rows,) class codes with negatives for unknown, "weight" (rows,), and
+    "observed" (rows, n_columns) where cells are missing. A chunk is a dict of the same with a leading axis of steps. The loss
+    of an objective is the weighted mean over rows of the sum of its terms.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of all noise inside the training step.
+    """
+
+    def __init__(self, seed, **kwargs):
+        super().__init__(**kwargs)
+        self.noise = keras.random.SeedGenerator(seed)
+        self.seed = seed
+        self.total_steps = self.add_weight(shape=(), initializer="ones", trainable=False, name="total_steps")
+        self.step = self.add_weight(shape=(), initializer="zeros", trainable=False, name="step")
+        self._training = _Training()
+        self._functions = _Functions()
+
+    # What a family defines
+
+    def loss_terms(self, batch):
+        """Batch -> {term name: (rows,) tensor}."""
+        raise TypeError(f"{type(self).__name__} defines no loss_terms")
+
+    def objectives(self):
+        """Objective name -> (terms, layers it trains), in training order. A VAE is a game with one player."""
+        return {"loss": (self.loss_terms, [self])}
+
+    def stages(self):
+        """What is trained one after the other; one stage unless a family says otherwise."""
+        return [Stage("train", self.objectives())]
+
+    def end_stage(self, name, encoded):
+        """Called after a stage with all training rows."""
+
+    def class_variables(self):
+        """[(variable, axis)]: the variables with an axis of classes."""
+        return []
+
+    # What all share
+
+    @property
+    def progress(self):
+        """How far the stage has come, from 0 to 1; held-out rows are always judged by the final loss."""
+        return 1.0 if self._training.testing else tf.minimum(self.step / self.total_steps, 1.0)
+
+    @property
+    def is_testing(self):
+        """Whether terms are computed to judge and not to train."""
+        return self._training.testing
+
+    @property
+    def metrics(self):
+        return self._training.trackers
+
+    @property
+    def term_names(self):
+        """Names of the terms of the stage."""
+        return [t.name for t in self._training.trackers if t.name != "loss"]
+
+    def normal(self, like):
+        """Standard normal noise of the shape of a (rows, k) tensor; the same for every row while testing row by row."""
+        if self._training.noise is not None:
+            return self._training.noise.normal(like)
+        return noise.normal(self.noise.next(), _shape(like))
+
+    def uniform(self, like):
+        """Uniform noise on (0, 1) of the shape of a tensor; new at every call."""
+        return noise.uniform(self.noise.next(), _shape(like))
+
+    def call(self, batch, objective, training=False):
+        terms, _ = self._training.stage.objectives[objective]
+        return terms(batch)
+
+    def build_from(self, encoded):
+        """Create all variables, by one call of every stage on up to two rows."""
+        batch = {"x": tf.constant(encoded.x[:2]), "y": tf.fill([len(encoded.x[:2])], -1)}
+        for stage in self.stages():
+            self._training.stage = stage
+            for objective in stage.objectives:
+                self(batch, objective=objective, training=False)
+        self.built = True
+
+    def inherit(self, trained, sources):
+        """Take over every weight of a network of the same architecture.
+
+        Parameters
+        ----------
+        trained : Network
+            The source.
+        sources : list of int or None
+            For each class of this network its index there, None for a new class: it starts from the mean of the classes there.
+        """
+        axes = {id(v): axis for v, axis in self.class_variables()}
+        for mine, theirs in zip(self.weights, trained.weights, strict=True):
+            value = theirs.numpy()
+            if id(mine) in axes:
+                axis = axes[id(mine)]
+                new = mine.numpy() - np.mean(mine.numpy(), axis=axis, keepdims=True)  # own noise tells new classes apart
+                new = new + np.mean(value, axis=axis, keepdims=True)
+                known = [i for i, source in enumerate(sources) if source is not None]
+                index = (slice(None),) * axis
+                new[(*index, known)] = value[(*index, [sources[i] for i in known])]
+                value = new
+            if mine.shape == value.shape and mine.dtype == theirs.dtype:
+                mine.assign(value)
+
+    def prepare(self, stage, optimizers, total_steps, example, jit_compile, run_eagerly):
+        """Make the network ready to train a stage.
+
+        Parameters
+        ----------
+        stage : Stage
+            The stage.
+        optimizers : dict
+            Objective name -> Keras optimizer, one each.
+        total_steps : int
+            Optimizer steps the stage is planned to take.
+        example : dict
+            A batch of a few rows; tells the names of the terms.
+        jit_compile, run_eagerly : bool
+            How the step is executed.
+        """
+        self._training = _Training(stage, optimizers)
+        self.total_steps.assign(total_steps)
+        self.step.assign(0)
+        names = ["loss"]
+        for objective in stage.objectives:
+            names += self(example, objective=objective, training=False)
+        self._training.trackers = [keras.metrics.Mean(name=name) for name in dict.fromkeys(names)]
+        for objective, optimizer in optimizers.items():
+            optimizer.build(self._variables_of(objective))
+        self.compile(optimizer=next(iter(optimizers.values())), jit_compile=jit_compile, run_eagerly=run_eagerly)
+
+    def _variables_of(self, objective):
+        unique = {}
+        for layer in self._training.stage.objectives[objective][1]:
+            unique.update((id(v), v) for v in layer.trainable_variables)
+        return list(unique.values())
+
+    def _loss(self, batch, objective, training):
+        """The loss of an objective and the weighted means of its terms."""
+        terms = self(batch, objective=objective, training=training)
+        share = batch["weight"] / tf.maximum(tf.reduce_sum(batch["weight"]), 1e-12)
+        # a row of weight 0 may hold anything, and 0 times infinity is no number
+        means = {name: tf.reduce_sum(tf.math.multiply_no_nan(values, share)) for name, values in terms.items()}
+        penalty = tf.add_n(self.losses) if self.losses else 0.0  # regularizers of the user's own layers
+        return tf.add_n(list(means.values())) + penalty, means
+
+    def _update(self, batch):
+        """One optimizer step per objective; returns the value of every tracker."""
+        values = {"loss": 0.0}
+        for objective, optimizer in self._training.optimizers.items():
+            variables = self._variables_of(objective)
+            with tf.GradientTape() as tape:
+                loss, means = self._loss(batch, objective, training=True)
+            gradients = tape.gradient(loss, variables)
+            pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+            optimizer.apply([g for g, _ in pairs], [v for _, v in pairs])
+            values["loss"] += loss
+            values |= means
+        self.step.assign_add(1.0)
+        return tf.stack([values[t.name] for t in self._training.trackers])
+
+    def train_step(self, chunk):
+        """All optimizer steps of a chunk."""
+        steps = chunk["weight"].shape[0]
+
+        def one_step(i, sums):
+            return i + 1, sums + self._update({k: v[i] for k, v in chunk.items()})
+
+        start = tf.zeros(len(self._training.trackers))
+        _, sums = tf.while_loop(lambda i, _: i < steps, one_step, (0, start), maximum_iterations=steps)
+        return self._track(sums / steps, steps)
+
+    def test_step(self, chunk):
+        """The terms of the first objective on held-out rows, averaged with their weights."""
+        batch = {k: v[0] for k, v in chunk.items()}  # a validation chunk holds one batch
+        self._training.testing = True
+        loss, means = self._loss(batch, next(iter(self._training.stage.objectives)), training=False)
+        self._training.testing = False
+        values = {"loss": loss, **means}
+        return self._track([values.get(t.name, 0.0) for t in self._training.trackers], tf.reduce_sum(batch["weight"]))
+
+    def _track(self, values, weight):
+        for i, tracker in enumerate(self._training.trackers):
+            tracker.update_state(values[i], sample_weight=weight)
+        return {t.name: t.result() for t in self._training.trackers}
+
+    # After training
+
+    def graph_function(self, method, **settings):
+        """A graph function of a method, made once."""
+        key = (method, *sorted(settings.items()))
+        if key not in self._functions.by_key:
+            function = functools.partial(getattr(self, method), **settings)
+            self._functions.by_key[key] = tf.function(function, reduce_retracing=True)
+        return self._functions.by_key[key]
+
+    def row_terms(self, x, observed, codes):
+        """The terms of the last stage, row by row, with noise that is fixed and the same for every row."""
+        stage = self.stages()[-1]
+        terms, _ = next(iter(stage.objectives.values()))
+        before, self._training = self._training, _Training(stage, testing=True, noise=_FixedNoise(self.seed))
+        values = terms({"x": x, "y": codes, "observed": observed})
+        self._training = before
+        return values
+
+
+def _shape(tensor):
+    """The static shape where it is known: XLA turns it into constants."""
+    return tuple(tensor.shape) if tensor.shape.is_fully_defined() else tf.shape(tensor)
+
+
+class _Functions:
+    """Graph functions by method; an object of its own, since Keras would track a dict."""
+
+    def __init__(self):
+        self.by_key = {}
+
+
+class _FixedNoise:
+    """Noise that depends on a seed and a column, not on the row."""
+
+    def __init__(self, seed):
+        self.seed, self.calls = seed, 0
+
+    def normal(self, like):
+        self.calls += 1
+        row = noise.normal((self.seed, self.calls), (1, like.shape[-1]))
+        return tf.broadcast_to(row, tf.shape(like))

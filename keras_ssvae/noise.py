@@ -1,0 +1,48 @@
+"""Noise for the training step: a function of a seed and a position, the same in eager, graph and XLA execution.
+
+TensorFlow's stateless generators give other numbers under XLA than outside it, which would make results depend on how a step is
+executed. Here each element is a hash of the seed and its index: the finaliser of MurmurHash3 with the constants of C. Wellons'
+search for low bias ("hash prospector", 2018), applied twice.
+"""
+
+import math
+
+import tensorflow as tf
+
+__all__ = ["normal", "uniform"]
+
+
+def _hash(h):
+    """A bijection of uint32 in which every input bit flips every output bit half of the time."""
+    h = tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, tf.constant(16, tf.uint32))) * tf.constant(0x7FEB352D, tf.uint32)
+    h = tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, tf.constant(15, tf.uint32))) * tf.constant(0x846CA68B, tf.uint32)
+    return tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, tf.constant(16, tf.uint32)))
+
+
+def uniform(seed, shape):
+    """Uniform noise on (0, 1).
+
+    Parameters
+    ----------
+    seed : (2,) int32 tensor
+        Equal seeds give equal noise.
+    shape : tuple of int or tensor
+        Shape of the noise.
+
+    Returns
+    -------
+    float32 tensor
+        Odd multiples of 2**-24: never 0 or 1, where a quantile is infinite.
+    """
+    words = tf.bitcast(tf.cast(seed, tf.int32), tf.uint32)
+    key = _hash(tf.bitwise.bitwise_xor(_hash(words[0] + tf.constant(0x9E3779B9, tf.uint32)), words[1]))
+    index = tf.bitcast(tf.range(tf.reduce_prod(shape)), tf.uint32)
+    bits = _hash(tf.bitwise.bitwise_xor(_hash(index + key), key))
+    # through int32: the upper 23 bits fit (with the half, a float holds no more), and its conversion to float is the fast one
+    upper = tf.cast(tf.bitcast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.int32), tf.float32)
+    return tf.reshape((upper + 0.5) * 2.0**-23, shape)
+
+
+def normal(seed, shape):
+    """Standard normal noise, by the inverse of the distribution function; parameters as in `uniform`."""
+    return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(seed, shape) - 1.0)

@@ -1,0 +1,231 @@
+"""One fitted state: pickle, `save` and `load`. `load` reads data and executes none of it.
+
+A fitted estimator is its parameters, its attributes, and the weights of its network. The network itself is a pure function of
+the first two, so it is built again and given its weights.
+"""
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+import keras_ssvae
+from keras_ssvae.labels import LabelCodec
+from keras_ssvae.tables import Table
+
+__all__ = ["load", "pack_network", "save", "unpack_network"]
+
+FORMAT = 1
+PARTS = {"LabelCodec": LabelCodec, "Table": Table}  # our own classes that a file may name
+
+
+def pack_network(state):
+    """The pickled state of an estimator: the network replaced by its seed and weights."""
+    network = state["network_"]
+    return {**state, "network_": {"seed": network.seed, "weights": network.get_weights()}}
+
+
+def unpack_network(blank, state):
+    """The opposite of `pack_network`; `blank` is an unfitted estimator of the class."""
+    packed = state.get("network_")
+    if not isinstance(packed, dict):
+        return state
+    blank.__dict__.update({name: value for name, value in state.items() if name != "network_"})
+    network = blank._rebuild_network(packed["seed"])
+    network.set_weights(packed["weights"])
+    return {**state, "network_": network}
+
+
+def save(estimator, path):
+    """Write a fitted estimator to one file.
+
+    Parameters
+    ----------
+    estimator : GenerativeEstimator
+        Fitted.
+    path : str or path-like
+        The file; it is replaced only when all is written.
+
+    Raises
+    ------
+    TypeError
+        If a parameter cannot be written as data; pickle is the way then.
+    """
+    state = {name: value for name, value in pack_network(estimator.__dict__).items() if name != "_sklearn_output_config"}
+    for name in ("encoder", "decoder"):
+        if callable(state.get(name)) and not isinstance(state[name], keras.Model):
+            state[name] = state[name]()  # the architecture it stands for; the weights are the network's
+    writer = _Writer()
+    tree = writer.tree(state, "")
+    header = {"format": FORMAT, "version": keras_ssvae.__version__, "estimator": type(estimator).__name__, "state": tree}
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("estimator.json", json.dumps(header))
+            for name, content in writer.files.items():
+                archive.writestr(name, content)
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def load(path):
+    """Read an estimator that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    estimator : GenerativeEstimator
+        Fitted; predicts as the saved one did. An `encoder` or `decoder` that was a callable is now a Keras model.
+
+    Raises
+    ------
+    ValueError
+        If the file is not one of ours, or of a later format.
+    """
+    if not zipfile.is_zipfile(path):
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"No such file: {os.fspath(path)!r}.")
+        raise ValueError(f"{os.fspath(path)!r} is not a file that keras_ssvae wrote.")
+    with zipfile.ZipFile(path) as archive:
+        if "estimator.json" not in archive.namelist():
+            raise ValueError(f"{os.fspath(path)!r} is not a file that keras_ssvae wrote.")
+        header = json.loads(archive.read("estimator.json"))
+        if header["format"] > FORMAT:
+            raise ValueError(f"{os.fspath(path)!r} was written by keras_ssvae {header['version']}, which is newer than this one.")
+        from keras_ssvae import families
+
+        if header["estimator"] not in families.__all__:
+            raise ValueError(f"{os.fspath(path)!r} names an unknown estimator, {header['estimator']!r}.")
+        state = _Reader(archive).value(header["state"])
+    cls = getattr(families, header["estimator"])
+    estimator = cls.__new__(cls)
+    estimator.__dict__.update(unpack_network(cls.__new__(cls), state))
+    return estimator
+
+
+class _Writer:
+    """Values -> a tree for JSON, and files for what JSON cannot hold. A tagged value is a dict with the one key of its tag."""
+
+    def __init__(self):
+        self.files = {}
+
+    def _file(self, suffix, content):
+        name = f"{len(self.files)}.{suffix}"
+        self.files[name] = content
+        return name
+
+    def tree(self, value, where):
+        if value is None or isinstance(value, (bool, int, float, str)) and not isinstance(value, np.generic):
+            return value
+        if isinstance(value, list):
+            return [self.tree(v, where) for v in value]
+        if isinstance(value, dict):
+            return {"dict": [[self.tree(k, where), self.tree(v, f"{where}{k}")] for k, v in value.items()]}
+        for kind, tag in ((tuple, "tuple"), (pd.Index, "index"), (pd.Series, "series")):
+            if isinstance(value, kind):
+                return {tag: [self.tree(v, where) for v in (value.tolist() if tag != "tuple" else value)]}
+        if isinstance(value, np.ndarray):
+            return self._array(value, where)
+        if isinstance(value, np.generic):
+            return {"scalar": self._array(np.asarray(value), where)}
+        if isinstance(value, pd.DataFrame):
+            return {"frame": [[str(name), self.tree(list(column), where)] for name, column in value.items()]}
+        if isinstance(value, (np.dtype, pd.api.extensions.ExtensionDtype)):
+            return {"dtype": value.str if isinstance(value, np.dtype) else str(value)}
+        if value is pd.NA:
+            return {"missing": None}
+        if type(value).__name__ in PARTS:
+            return {"part": [type(value).__name__, self.tree(value.__dict__, where)]}
+        if isinstance(value, keras.Model):
+            return {"model": self._model(value)}
+        if isinstance(value, keras.optimizers.Optimizer):
+            return {"optimizer": json.loads(json.dumps(keras.optimizers.serialize(value), default=float))}
+        raise TypeError(f"save cannot write {where} = {value!r} as data; set it to None or use pickle.")
+
+    def _array(self, value, where):
+        if value.dtype == object:
+            return {"objects": [self.tree(v, where) for v in value.tolist()]}
+        buffer = io.BytesIO()
+        np.save(buffer, value, allow_pickle=False)
+        return {"array": self._file("npy", buffer.getvalue())}
+
+    def _model(self, model):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.keras"
+            model.save(file)
+            return self._file("keras", file.read_bytes())
+
+
+class _Reader:
+    """The opposite of `_Writer`."""
+
+    def __init__(self, archive):
+        self.archive = archive
+
+    def value(self, tree):
+        if isinstance(tree, list):
+            return [self.value(v) for v in tree]
+        if not isinstance(tree, dict):
+            return tree
+        ((tag, content),) = tree.items()
+        return getattr(self, f"_{tag}")(content)
+
+    def _dict(self, content):
+        return {self.value(k): self.value(v) for k, v in content}
+
+    def _tuple(self, content):
+        return tuple(self.value(content))
+
+    def _index(self, content):
+        return pd.Index(self.value(content))
+
+    def _series(self, content):
+        return pd.Series(self.value(content))
+
+    def _array(self, content):
+        return np.load(io.BytesIO(self.archive.read(content)), allow_pickle=False)
+
+    def _scalar(self, content):
+        return self.value(content)[()]
+
+    def _objects(self, content):
+        out = np.empty(len(content), object)
+        out[:] = self.value(content)
+        return out
+
+    def _frame(self, content):
+        return pd.DataFrame({name: self.value(column) for name, column in content})
+
+    def _dtype(self, content):
+        return pd.api.types.pandas_dtype(content)
+
+    def _missing(self, content):
+        return pd.NA
+
+    def _part(self, content):
+        name, state = content
+        part = PARTS[name].__new__(PARTS[name])
+        part.__dict__.update(self.value(state))
+        return part
+
+    def _model(self, content):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.keras"
+            file.write_bytes(self.archive.read(content))
+            return keras.models.load_model(file, compile=False, safe_mode=True)
+
+    def _optimizer(self, content):
+        return keras.optimizers.deserialize(content)

@@ -1,0 +1,51 @@
+"""Randomness that follows ``random_state`` and leaves the user's generators alone."""
+
+import contextlib
+import random
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+__all__ = ["derive_seeds", "isolated_seed"]
+
+
+def derive_seeds(random_state, count):
+    """Return `count` independent integer seeds that follow from `random_state`.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None
+        As everywhere in scikit-learn; a RandomState instance is advanced, None draws fresh entropy.
+    count : int
+        Number of seeds.
+
+    Returns
+    -------
+    list of int
+        Each in [0, 2**31 - 1).
+    """
+    if random_state is None:  # fresh entropy rather than numpy's global generator, which belongs to the user
+        return [int(s) for s in np.random.SeedSequence().generate_state(count) >> 1]
+    return [int(s) for s in check_random_state(random_state).randint(2**31 - 1, size=count)]
+
+
+@contextlib.contextmanager
+def isolated_seed(seed):
+    """Seed Python's and NumPy's global generators inside the block, and put both back afterwards.
+
+    Keras layers draw the seed of an initializer from Python's ``random``; inside this block they get the same ones
+    at every run.
+
+    Parameters
+    ----------
+    seed : int
+        In [0, 2**32).
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -1,0 +1,143 @@
+"""From encoded rows and a network to a trained network: stages, optimizers, validation, history."""
+
+import math
+
+import keras
+import numpy as np
+import pandas as pd
+
+from keras_ssvae.feed import Feed
+
+__all__ = ["split_validation", "train"]
+
+EAGER_STEPS = 40  # below, tracing a graph (about 1 s) costs more than it saves
+GRAPH_STEPS = 1000  # below, compiling with XLA (about 3 s) costs more than it saves
+ENOUGH_LABELS = 50  # held-out labels from which on a label metric is less noisy than it is useful
+
+
+def train(network, encoded, codes, weight, settings, seed, warm=False, one_pass=False):
+    """Train all stages of a network.
+
+    Parameters
+    ----------
+    network : Network
+        Built network.
+    encoded : Encoded
+        Training rows.
+    codes : (n,) int32 array
+        Class codes, negative where unlabelled.
+    weight : (n,) array
+        Row weights, positive.
+    settings : GenerativeEstimator
+        Its parameters are read.
+    seed : int
+        Seed of the order of rows and of the validation split.
+    warm : bool
+        Whether the network starts from trained weights; stages that only prepare are left out then.
+    one_pass : bool
+        One epoch a stage, at a constant learning rate.
+
+    Returns
+    -------
+    history : DataFrame
+        One row an epoch: "stage", "loss" and the terms, in nats a row; "val_..." with early stopping.
+    """
+    rng = np.random.RandomState(seed)
+    stages = [s for s in network.stages() if not (warm and s.prepares)]
+    total_share = sum(s.share for s in stages)
+    training, validation = np.arange(len(codes)), None
+    if settings.early_stopping and not one_pass:
+        training, validation = split_validation(codes, settings.validation_fraction, rng)
+    held_out = 0 if validation is None else int((codes[validation] >= 0).sum())
+    frames = []
+    for stage in stages:
+        feed = Feed(encoded[training], codes[training], weight[training], settings.batch_size,
+                    settings.labeled_batch_size if stage.labeled_rows else None, rng.randint(2**31 - 1))  # fmt: skip
+        chunks, steps = feed.chunks()
+        epochs = _epochs(settings.epochs, feed.steps_per_epoch)
+        epochs = 1 if one_pass else max(1, round(epochs * stage.share / total_share))
+        total_steps = epochs * chunks * steps
+        rate = settings.learning_rate * stage.learning_rate
+        make = _Optimizers(settings.optimizer, rate, None if one_pass else total_steps)
+        eager = settings.jit_compile == "auto" and total_steps <= EAGER_STEPS
+        jit = total_steps > GRAPH_STEPS and stage.compiles if settings.jit_compile == "auto" else settings.jit_compile
+        network.prepare(stage, {name: make() for name in stage.objectives}, total_steps, feed.example(), jit, eager)
+        callbacks, held = list(settings.callbacks or []), None
+        if validation is not None:
+            by_label = held_out >= ENOUGH_LABELS and "classification" in network.term_names
+            held = _validation_data(encoded[validation], codes[validation], weight[validation], by_label, settings.batch_size)
+            monitor = "val_classification" if by_label else "val_loss"
+            patience = settings.n_iter_no_change
+            callbacks.append(keras.callbacks.EarlyStopping(monitor, 0.0, patience, mode="min", restore_best_weights=True))
+        record = network.fit(
+            feed.dataset(), epochs=epochs, steps_per_epoch=chunks, verbose=int(settings.verbose), callbacks=callbacks,
+            validation_data=held, shuffle=False,
+        )  # fmt: skip
+        network.end_stage(stage.name, encoded[training])
+        frames.append(pd.DataFrame(record.history).assign(stage=stage.name))
+    history = pd.concat(frames, ignore_index=True)
+    return history[["stage", "loss", *[c for c in history if c not in ("stage", "loss")]]]
+
+
+def _epochs(requested, steps_per_epoch):
+    """ "auto": as many epochs as make about 2500 steps, but at least 40 and at most 200."""
+    return int(np.clip(math.ceil(2500 / steps_per_epoch), 40, 200)) if requested == "auto" else requested
+
+
+def split_validation(codes, fraction, rng):
+    """Indices of training and validation rows; labelled and unlabelled rows are split separately.
+
+    No class loses its last labelled training row.
+
+    Parameters
+    ----------
+    codes : (n,) int array
+        Class codes, negative where unlabelled.
+    fraction : float
+        Share of the rows of each group that is held out.
+    rng : RandomState
+        Source of the split.
+    """
+    held = []
+    for group in np.unique(codes):
+        rows = rng.permutation(np.flatnonzero(codes == group))
+        held.append(rows[: min(round(fraction * len(rows)), len(rows) - 1)])
+    validation = np.sort(np.concatenate(held))
+    if len(validation) == 0:
+        raise ValueError(
+            f"early_stopping=True needs rows to hold out: validation_fraction={fraction} of {len(codes)} rows leaves none."
+        )
+    return np.setdiff1d(np.arange(len(codes)), validation), validation
+
+
+def _validation_data(encoded, codes, weight, with_labels, batch_size):
+    """One epoch of chunks of one batch; the last is filled with rows of weight 0. Without labels the loss is the bound."""
+    import tensorflow as tf
+
+    size = min(batch_size * 4, len(codes))
+    fill = -len(codes) % size
+    rows = np.concatenate([np.arange(len(codes)), np.zeros(fill, int)])
+    arrays = {"x": encoded.x, "y": codes if with_labels else np.full_like(codes, -1)}
+    if encoded.observed is not None:
+        arrays["observed"] = encoded.observed
+    chunk = {name: values[rows].reshape(-1, 1, size, *values.shape[1:]) for name, values in arrays.items()}
+    chunk["weight"] = np.concatenate([weight, np.zeros(fill)]).astype(np.float32).reshape(-1, 1, size)
+    return tf.data.Dataset.from_tensor_slices(chunk)
+
+
+class _Optimizers:
+    """Makes fresh optimizers, all alike, from the user's choice."""
+
+    def __init__(self, optimizer, rate, total_steps):
+        self.optimizer, self.rate, self.total_steps = optimizer, rate, total_steps
+
+    def __call__(self):
+        if not isinstance(self.optimizer, str):
+            return type(self.optimizer).from_config(self.optimizer.get_config())
+        rate = self.rate
+        if self.total_steps:
+            rate = keras.optimizers.schedules.PiecewiseConstantDecay([int(0.7 * self.total_steps)], [rate, 0.2 * rate])
+        config = {"learning_rate": rate}
+        if self.optimizer.lower() == "adamw":
+            config["weight_decay"] = 1e-3
+        return keras.optimizers.get({"class_name": self.optimizer, "config": config})
