@@ -15,6 +15,12 @@ from keras_ssvae import noise
 
 __all__ = ["Network", "Stage"]
 
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"keras_ssvae needs Keras on TensorFlow; here it runs on {keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow "
+        "before Keras is first imported."
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
@@ -138,7 +144,8 @@ class Network(keras.Model):
 
     def build_from(self, encoded):
         """Create all variables, by one call of every stage on up to two rows."""
-        batch = {"x": tf.constant(encoded.x[:2]), "y": tf.fill([len(encoded.x[:2])], -1)}
+        x = tf.constant(encoded.x[:2])
+        batch = {"x": x, "y": tf.fill(x.shape[:1], -1), "weight": tf.ones(x.shape[:1])}
         for stage in self.stages():
             self._training.stage = stage
             for objective in stage.objectives:
@@ -156,18 +163,27 @@ class Network(keras.Model):
             For each class of this network its index there, None for a new class: it starts from the mean of the classes there.
         """
         axes = {id(v): axis for v, axis in self.class_variables()}
+        if len(self.weights) != len(trained.weights):
+            raise ValueError("The trained model has other layers: parameters that shape the network must stay as they were.")
         for mine, theirs in zip(self.weights, trained.weights, strict=True):
             value = theirs.numpy()
             if id(mine) in axes:
-                axis = axes[id(mine)]
-                new = mine.numpy() - np.mean(mine.numpy(), axis=axis, keepdims=True)  # own noise tells new classes apart
-                new = new + np.mean(value, axis=axis, keepdims=True)
-                known = [i for i, source in enumerate(sources) if source is not None]
-                index = (slice(None),) * axis
-                new[(*index, known)] = value[(*index, [sources[i] for i in known])]
-                value = new
-            if mine.shape == value.shape and mine.dtype == theirs.dtype:
-                mine.assign(value)
+                value = self._inherit_classes(mine.numpy(), value, axes[id(mine)], sources)
+            if mine.shape != value.shape:
+                raise ValueError(
+                    f"The trained model has {tuple(theirs.shape)} weights in {theirs.path!r} where this one has "
+                    f"{tuple(mine.shape)}: parameters that shape the network must stay as they were."
+                )
+            mine.assign(value)
+
+    @staticmethod
+    def _inherit_classes(mine, theirs, axis, sources):
+        """Known classes as they were; a new one at the mean of those, with noise of its own that tells it from others."""
+        value = mine - mine.mean(axis=axis, keepdims=True) + theirs.mean(axis=axis, keepdims=True)
+        for target, source in enumerate(sources):
+            if source is not None:
+                value[(slice(None),) * axis + (target,)] = theirs[(slice(None),) * axis + (source,)]
+        return value
 
     def prepare(self, stage, optimizers, total_steps, example, jit_compile, run_eagerly):
         """Make the network ready to train a stage.

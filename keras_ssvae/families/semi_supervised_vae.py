@@ -1,5 +1,6 @@
 """SemiSupervisedVAE: the pi layer on any VAE."""
 
+import copy
 import math
 import numbers
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae import backbones, inference, labels, noise, terms
 from keras_ssvae.base import GenerativeEstimator, LabelPredictorMixin
@@ -56,6 +58,12 @@ class CodeVAE(keras.layers.Layer):
     def unstandardise(self, v):
         return v * self.spread + self.shift
 
+    def negative_entropy(self, mean, log_variance):
+        """E[log q(u | x)] less the log prior of the dimensions switched off; in units of the standardised code: (rows,)."""
+        active = -0.5 * (log_variance + math.log(2 * math.pi) + 1.0) + tf.math.log(self.spread)
+        switched_off = terms.gaussian_kl(mean, log_variance)
+        return tf.reduce_sum(tf.where(self.active > 0, active, switched_off), axis=-1)
+
     def log_prob_inactive(self, u):
         """What turns log p of the standardised code into log p of the code: (rows,)."""
         by_dim = -self.active * tf.math.log(self.spread) + (1 - self.active) * terms.gaussian_log_prob(u)
@@ -100,6 +108,9 @@ class SemiSupervisedVAENetwork(Network):
         self.consistency_weight = consistency_weight
         self.kl_warmup = kl_warmup
         self.log_prior = tf.constant(np.log(class_prior), tf.float32)
+        # how often each class is predicted, a running mean over batches
+        self.class_usage = self.add_weight(shape=(self.n_classes,), initializer="zeros", trainable=False, name="class_usage")
+        self.class_usage.assign(class_prior)
 
         x_sizes = hidden_layer_sizes if code_dim is None else code_layer_sizes
         x_body = backbones.resolve_encoder(encoder, image_shape, n_columns, x_sizes, activation)
@@ -161,7 +172,8 @@ class SemiSupervisedVAENetwork(Network):
         layers = [self.top_model, self.bottom_model, self.pi, self.merge, self.likelihood]
         return [
             Stage("pretrain", {"loss": (self._code_terms, [self.code])}, 0.4, labeled_rows=False, prepares=True),
-            Stage("semi-supervised", {"loss": (self._latent_terms, layers)}, 0.6),
+            Stage("semi-supervised", {"loss": (self._latent_terms, layers)}, 0.3),
+            Stage("together", {"loss": (joint, [self])}, 0.3, learning_rate=0.5),
         ]
 
     def end_stage(self, name, encoded):
@@ -179,7 +191,7 @@ class SemiSupervisedVAENetwork(Network):
 
     def class_variables(self):
         pi = self.pi if self.top.gives == "gaussian" else self.pi.pi
-        return [(pi.kernel, 1), (pi.bias, 0), (self.merge.shift, 0)]
+        return [(pi.kernel, 1), (pi.bias, 0), (self.merge.shift, 0), (self.class_usage, 0)]
 
     def _warm(self, share):
         return 1.0 if share == 0 else tf.minimum(self.progress / share, 1.0)
@@ -206,14 +218,30 @@ class SemiSupervisedVAENetwork(Network):
         }
 
     def _latent_terms(self, batch):
-        v = tf.stop_gradient(self._v(self._noisy(batch)["x"]))
-        return self._pi_terms({"x": v, "y": batch["y"]})
+        """The pi layer's terms on the codes of a VAE that stays as it is."""
+
+        def read(x):
+            return tf.stop_gradient(self._v(x))
+
+        v = {**batch, "x": read(self._noisy(batch)["x"])}
+        values, r = self._pi_terms(v)
+        return values | self._label_terms(v, r, lambda mixed: mixed)
 
     def _joint_terms(self, batch):
-        return self._pi_terms(self._noisy(batch))
+        """All terms, with gradients to all layers."""
+        noisy = self._noisy(batch)
+        if self.code is None:
+            values, r = self._pi_terms(noisy)
+            return values | self._label_terms(noisy, r, self._v)
+        mean, log_variance = self.code.encode(noisy["x"])
+        u = mean + tf.exp(0.5 * log_variance) * self.normal(mean)
+        values, r = self._pi_terms({**batch, "x": self.code.standardise(u)})
+        values["code"] = values.pop("reconstruction") + self.code.negative_entropy(mean, log_variance)
+        values["reconstruction"] = -self._log_prob(self.code.likelihood, noisy, self.code.decode(u))
+        return values | self._label_terms(batch, r, self._v)
 
     def _pi_terms(self, batch):
-        """The terms of p(y) p(z) p(v | z, y); "x" of the batch is v."""
+        """The bound of p(y) p(z) p(v | z, y), with v in the batch's "x"; and the responsibilities."""
         v, codes = batch["x"], batch["y"]
         mean, log_variance, logits = self._top(v)
         z = mean + tf.exp(0.5 * log_variance) * self.normal(mean)
@@ -228,10 +256,14 @@ class SemiSupervisedVAENetwork(Network):
             "kl_label": terms.categorical_kl(r, self.log_prior),
             "classification": self._label_weight() * terms.label_cross_entropy(codes, logits),
         }
-        if self.consistency_weight and not self.is_testing:
-            ramp = self.consistency_weight * self._nats() * self._warm(0.4)
-            values["consistency"] = ramp * self._consistency(v, tf.stop_gradient(r))
-        return values
+        return values, tf.stop_gradient(r)
+
+    def _label_terms(self, batch, r, read):
+        """The consistency term, where it is in use; `read` turns what is mixed into what the pi layer reads."""
+        if not self.consistency_weight or self.is_testing:
+            return {}
+        ramp = self.consistency_weight * self._nats() * self._warm(0.4)
+        return {"consistency": ramp * self._consistency(batch, r, read)}
 
     def _log_prob_active(self, batch, location):
         """log p(v | location), over the observed columns of x or the active dimensions of the code."""
@@ -251,13 +283,26 @@ class SemiSupervisedVAENetwork(Network):
             return self._nats() * self.label_weight
         return self.classification_weight * self.label_weight
 
-    def _consistency(self, v, r):
+    def _consistency(self, batch, r, read):
         """Cross-entropy between the mixture of two rows' responsibilities and q(y) of the mixture of the rows."""
-        partner = tf.argsort(self.uniform(v[:, 0]))
-        share = self.uniform(v[:, :1])
-        mixed = share * v + (1 - share) * tf.gather(v, partner)
+        x = batch["x"]
+        r_mean = tf.einsum("r,rk->k", batch["weight"], r) / tf.reduce_sum(batch["weight"])
+        r = self._aligned(r, batch["y"])
+        self.class_usage.assign_add(0.01 * (r_mean - self.class_usage))
+        partner = tf.argsort(self.uniform(x[:, 0]))
+        share = self.uniform(x[:, :1])
+        mixed = share * x + (1 - share) * tf.gather(x, partner)
         target = share * r + (1 - share) * tf.gather(r, partner)
-        return -tf.reduce_sum(target * tf.nn.log_softmax(self._top(mixed)[2]), axis=-1)
+        return -tf.reduce_sum(target * tf.nn.log_softmax(self._top(read(mixed))[2]), axis=-1)
+
+    def _aligned(self, r, codes):
+        """Responsibilities scaled so that, over unlabelled rows, they use each class as often as the class prior says.
+
+        Without it, an early mistake about a whole cluster of rows confirms itself.
+        """
+        aligned = r * tf.exp(self.log_prior) / self.class_usage
+        aligned /= tf.reduce_sum(aligned, axis=-1, keepdims=True)
+        return tf.where((codes >= 0)[:, None], r, aligned)
 
     # After training: functions of rows, each row by itself
 
@@ -335,7 +380,126 @@ class SemiSupervisedVAENetwork(Network):
 
 
 class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
-    """DOC"""
+    """The pi layer on any variational autoencoder: one model from no label to all labels.
+
+    The encoder's topmost layer gives mu, sigma and pi, the class probabilities; the decoder reads z and the class. The model
+    is ``p(y) p(z) p(v | z, y)`` with ``q(z | v) q(y | v)``, where v is the row x itself or, for images and wide tables, the
+    code u of a variational autoencoder below: ``p(y) p(z) p(u | z, y) p(x | u)`` with ``q(u | x) q(z | u) q(y | u)``.
+    With r(y) the label of a row where it is known and q(y | v) where it is not, the loss of a row, in nats, is ::
+
+        sum_y r(y) [-log p(v | z, y)] + KL[q(z | v) || p(z)] + KL[r(y) || p(y)]
+            + classification_weight * rows / labelled rows * [-log q(label | v)]      (rows with a label)
+            + consistency_weight * cross-entropy[mixture of two rows' r, q(y | mixture of the two rows)]
+
+    Parameters
+    ----------
+    latent_dim : int, default=10
+        Number of dimensions of z.
+    hidden_layer_sizes : tuple of int, default=(128, 128)
+        Units of the dense layers below the pi layer; the decoder mirrors them. () gives a linear model.
+    activation : str or callable, default="silu"
+        Keras activation of the hidden layers.
+    encoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
+        Body that reads x. None takes convolutions for images of 12 pixels a side or more, dense layers elsewhere. A Keras
+        model gives the architecture, and is trained afresh in every fit; a callable returns the model, weights included. It
+        may return features, or the outputs [mean, log variance, ...] of a variational autoencoder's encoder as it is.
+    decoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
+        Body that reads (latent_dim,) values. If it returns as many values as a row has, they are the mean of x.
+    likelihood : {"auto", "gaussian", "bernoulli"}, default="auto"
+        p(x | z): Gaussian with a learned scale a column, or Bernoulli for values in [0, 1]. "auto" is Bernoulli for images
+        and where all values are 0 or 1.
+    label_input : {"marginal", "soft"}, default="marginal"
+        "marginal": the decoder is called with every class and weighted by r. "soft": it is called once, with r itself, as in
+        the paper.
+    code_dim : int, None or "auto", default="auto"
+        Number of dimensions of the code u. None puts the pi layer directly on the encoder of x, as in the paper. "auto"
+        takes 50 for more than 100 columns or pixels, unless `encoder` or `decoder` is yours, and None elsewhere.
+    code_layer_sizes : tuple of int, default=(500, 500)
+        Units of the dense layers between x and the code.
+    classes : None, int or array-like, default=None
+        All classes, if not all have a label; an int k means 0 to k - 1. Without any label, pi clusters the rows into these.
+    unlabeled : scalar, default=-1
+        What stands for "no label" in y; None, NaN and pd.NA always do.
+    class_prior : {"empirical", "uniform"} or array-like of shape (n_classes,), default="empirical"
+        p(y). "empirical" is the labels' frequencies with one more label for every class.
+    classification_weight : float or "auto", default="auto"
+        Weight of the mean cross-entropy of the labels against the mean bound of a row. "auto" is the number of values that
+        v has (columns, or dimensions of the code in use): a row is worth about a nat a value, and so few labels are neither
+        drowned by many rows and columns nor the reverse.
+    consistency_weight : float or "auto", default="auto"
+        Weight of the consistency term, in units of the same number of nats. "auto" is 1.
+    kl_warmup : float, default=0.0
+        Share of a stage's steps over which the weight of the latent variables' KL terms rises from 0 to 1.
+    optimizer : str or keras.optimizers.Optimizer, default="adamw"
+        A name ("adamw" has weight decay 1e-3), or an optimizer whose settings are copied, learning rate included.
+    learning_rate : float, default=2e-3
+        Learning rate; a fifth of it in the last 30 % of the steps.
+    batch_size : int, default=128
+        Rows a batch, labelled ones included.
+    labeled_batch_size : int or "auto", default="auto"
+        Labelled rows in each batch. "auto" is their share of all rows, but a third of the batch if there are so many. Weights
+        keep the expectation of the loss, whatever the number.
+    epochs : int or "auto", default="auto"
+        Passes over the rows, all stages together. "auto" makes about 2500 steps, in 40 to 200 epochs.
+    validation_fraction : float, default=0.1
+        Share of the labelled and of the unlabelled rows held out with `early_stopping`.
+    early_stopping : bool, default=False
+        Stop a stage when the held-out rows no longer improve, and keep the best weights: by the cross-entropy of 50 or
+        more held-out labels, by the bound on log p(x) otherwise.
+    n_iter_no_change : int, default=10
+        Epochs without improvement that early stopping waits for.
+    callbacks : list of keras.callbacks.Callback, default=None
+        Passed to Keras in every stage.
+    jit_compile : bool or "auto", default="auto"
+        Whether XLA compiles the training step. "auto" decides by the number of steps, and runs a handful eagerly.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last fit, with new labels, rows or classes; the scaling stays.
+    verbose : int, default=0
+        As in Keras: 0 is silent, 1 a progress bar, 2 a line an epoch.
+    random_state : int, RandomState instance or None, default=None
+        Seed of weights, order and noise. The same seed and rows give the same model.
+
+    Attributes
+    ----------
+    classes_ : (n_labels,) array
+        The labels, sorted; never the mark of unlabelled rows.
+    network_ : SemiSupervisedVAENetwork
+        The trained Keras model.
+    history_ : DataFrame
+        One row an epoch: "stage", "loss" and its terms, in nats a row.
+    n_iter_ : int
+        Epochs run.
+    table_ : Table
+        Columns and scaling.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : (n_features_in_,) array
+        Names of the columns, if X was a DataFrame with names.
+
+    Notes
+    -----
+    Without a code there is one stage, "train". With one there are three: "pretrain" fits the lower autoencoder to all rows,
+    "semi-supervised" the pi layer's model to its codes, and "together" all layers at once.
+
+    References
+    ----------
+    F. Berkhahn et al. (2019), "Augmenting Variational Autoencoders with Sparse Labels", arXiv 1908.03015: the pi layer.
+    D. P. Kingma et al. (2014), "Semi-supervised Learning with Deep Generative Models", arXiv 1406.5298, eq. 6-9: the bound.
+    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term; its targets are
+    aligned to the class prior as in D. Berthelot et al. (2020), "ReMixMatch", arXiv 1911.09785, section 3.1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from keras_ssvae import SemiSupervisedVAE, mask_labels
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y_partial = mask_labels(y, labeled=15, random_state=0)
+    >>> model = SemiSupervisedVAE(latent_dim=2, random_state=0).fit(X, y_partial)
+    >>> model.score(X, y) > 0.85
+    True
+    >>> model.transform(X).shape
+    (150, 2)
+    """
 
     _parameter_constraints = {
         **GenerativeEstimator._parameter_constraints,
@@ -411,6 +575,41 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
         self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
+
+    @classmethod
+    def from_vae(cls, vae, **params):
+        """A semi-supervised estimator that starts from a trained variational autoencoder.
+
+        Parameters
+        ----------
+        vae : fitted SemiSupervisedVAE, or object with Keras models ``encoder`` and ``decoder``
+            An estimator fitted with few labels or none: columns, scaling and all weights are taken over, and `fit` goes on
+            from there. A variational autoencoder in plain Keras: its encoder returns [mean, log variance, ...] or features,
+            its decoder reads the latent variables; both are copied with their weights.
+        **params
+            Parameters of the new estimator, in place of those of `vae`.
+
+        Returns
+        -------
+        estimator : SemiSupervisedVAE
+            With ``warm_start=True`` if `vae` is an estimator.
+
+        Raises
+        ------
+        TypeError
+            If `vae` is neither.
+        """
+        if isinstance(vae, GenerativeEstimator):
+            check_is_fitted(vae)
+            estimator = copy.deepcopy(vae)
+            return estimator.set_params(**{"warm_start": True, **params})
+        if all(isinstance(getattr(vae, part, None), keras.Model) for part in ("encoder", "decoder")):
+            bodies = {part: backbones.Pretrained(getattr(vae, part)) for part in ("encoder", "decoder")}
+            return cls(**{"latent_dim": vae.decoder.input_shape[-1], **bodies, **params})
+        raise TypeError(
+            "vae must be a fitted keras_ssvae estimator or have Keras models as `encoder` and `decoder`; got "
+            f"{type(vae).__name__}."
+        )
 
     def _make_network(self, table, n_classes, class_weight, total_weight, seed):
         labeled = class_weight.sum()
