@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from keras_ssvae import inference, persistence, training
 from keras_ssvae.labels import LabelCodec
 from keras_ssvae.seeding import derive_seeds, isolated_seed
-from keras_ssvae.tables import Encoded, Table
+from keras_ssvae.tables import Table
 
 __all__ = ["GenerativeEstimator", "LabelPredictorMixin"]
 
@@ -129,7 +129,7 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         class_weight = np.bincount(codes[codes >= 0], weight[codes >= 0], minlength=codec.n_classes)
         with isolated_seed(seeds[0]):
             network = self._make_network(table, codec.n_classes, class_weight, weight.sum(), seeds[1])
-            network.build_from(encoded)
+            network.build_for(table.n_columns_)
         if warm:
             network.inherit(self.network_, [list(self.classes_).index(c) if c in self.classes_ else None for c in codec.classes_])
         history = training.train(network, encoded, codes, weight, self, seeds[2], warm=warm, one_pass=one_pass)
@@ -357,7 +357,7 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """The network of this fitted estimator, with untrained weights."""
         with isolated_seed(seed):
             network = self._make_network(self.table_, self._codec.n_classes, self._class_weight, self._total_weight, seed)
-            network.build_from(Encoded(np.zeros((2, self.table_.n_columns_), np.float32)))
+            network.build_for(self.table_.n_columns_)
         return network
 
     def __sklearn_tags__(self):

@@ -158,9 +158,3 @@ class Feed:
         signature = tf.TensorSpec(shape, tf.int32)
         stream = tf.data.Dataset.from_generator(indices, output_signature=signature)
         return stream.map(gather).prefetch(2)
-
-    def example(self):
-        """A batch of at most four rows, for building layers."""
-        rows = slice(0, min(4, len(self._arrays["y"])))
-        batch = {name: tf.constant(values[rows]) for name, values in self._arrays.items()}
-        return {**batch, "weight": tf.ones(batch["y"].shape)}

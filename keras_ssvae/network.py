@@ -61,6 +61,7 @@ class _Training:
     optimizers: dict = dataclasses.field(default_factory=dict)
     trackers: list = dataclasses.field(default_factory=list)
     testing: bool = False
+    learning: bool = False
     noise: object = None
 
 
@@ -120,6 +121,11 @@ class Network(keras.Model):
         return self._training.testing
 
     @property
+    def is_learning(self):
+        """Whether terms are computed inside an optimizer step, the only place where running means may move."""
+        return self._training.learning
+
+    @property
     def metrics(self):
         return self._training.trackers
 
@@ -140,17 +146,20 @@ class Network(keras.Model):
 
     def call(self, batch, objective, training=False):
         terms, _ = self._training.stage.objectives[objective]
+        self._training.learning = training
         return terms(batch)
 
-    def build_from(self, encoded):
-        """Create all variables, by one call of every stage on up to two rows."""
-        x = tf.constant(encoded.x[:2])
-        batch = {"x": x, "y": tf.fill(x.shape[:1], -1), "weight": tf.ones(x.shape[:1])}
+    def build_for(self, n_columns):
+        """Create all variables for rows of `n_columns`, by one dry call of every objective."""
         for stage in self.stages():
             self._training.stage = stage
-            for objective in stage.objectives:
-                self(batch, objective=objective, training=False)
+            self._dry_call(n_columns)
         self.built = True
+
+    def _dry_call(self, n_columns):
+        """Names of the terms of the stage, from a batch of empty rows."""
+        batch = {"x": tf.zeros((2, n_columns)), "y": tf.fill([2], -1), "weight": tf.ones(2)}
+        return [name for objective in self._training.stage.objectives for name in self(batch, objective=objective, training=False)]
 
     def inherit(self, trained, sources):
         """Take over every weight of a network of the same architecture.
@@ -185,7 +194,7 @@ class Network(keras.Model):
                 value[(slice(None),) * axis + (target,)] = theirs[(slice(None),) * axis + (source,)]
         return value
 
-    def prepare(self, stage, optimizers, total_steps, example, jit_compile, run_eagerly):
+    def prepare(self, stage, optimizers, total_steps, n_columns, jit_compile, run_eagerly):
         """Make the network ready to train a stage.
 
         Parameters
@@ -196,17 +205,15 @@ class Network(keras.Model):
             Objective name -> Keras optimizer, one each.
         total_steps : int
             Optimizer steps the stage is planned to take.
-        example : dict
-            A batch of a few rows; tells the names of the terms.
+        n_columns : int
+            Number of columns of the encoded x.
         jit_compile, run_eagerly : bool
             How the step is executed.
         """
         self._training = _Training(stage, optimizers)
         self.total_steps.assign(total_steps)
         self.step.assign(0)
-        names = ["loss"]
-        for objective in stage.objectives:
-            names += self(example, objective=objective, training=False)
+        names = ["loss", *self._dry_call(n_columns)]
         self._training.trackers = [keras.metrics.Mean(name=name) for name in dict.fromkeys(names)]
         for objective, optimizer in optimizers.items():
             optimizer.build(self._variables_of(objective))

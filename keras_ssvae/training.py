@@ -61,7 +61,7 @@ def train(network, encoded, codes, weight, settings, seed, warm=False, one_pass=
         make = _Optimizers(settings.optimizer, rate, None if one_pass else total_steps)
         eager = settings.jit_compile == "auto" and total_steps <= EAGER_STEPS
         jit = total_steps > GRAPH_STEPS and stage.compiles if settings.jit_compile == "auto" else settings.jit_compile
-        network.prepare(stage, {name: make() for name in stage.objectives}, total_steps, feed.example(), jit, eager)
+        network.prepare(stage, {name: make() for name in stage.objectives}, total_steps, encoded.x.shape[1], jit, eager)
         callbacks, held = list(settings.callbacks or []), None
         if validation is not None:
             by_label = held_out >= ENOUGH_LABELS and "classification" in network.term_names

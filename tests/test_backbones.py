@@ -344,7 +344,8 @@ def test_an_encoder_of_other_rows_is_refused():
 
 
 def test_a_decoder_of_other_latent_variables_is_refused():
-    with pytest.raises(ValueError, match=r"decoder must read rows of shape \(2,\), the latent variables; it reads \(3,\)"):
+    message = r"decoder must read rows of shape \(2,\), the latent variables; it reads \(3,\)"
+    with pytest.raises(ValueError, match=message):
         decoder(sequential(3, 6))
 
 

@@ -93,7 +93,8 @@ def test_an_integer_weight_is_a_row_given_several_times():
 
 def test_only_the_ratios_of_the_weights_matter():
     weight = np.random.RandomState(0).randint(1, 9, size=20).astype(float)
-    drawn = [Stratum(np.arange(20), scale * weight).draw(100, np.random.RandomState(0)) for scale in (1, 2.0**-30, 2.0**30)]
+    strata = [Stratum(np.arange(20), scale * weight) for scale in (1, 2.0**-30, 2.0**30)]
+    drawn = [stratum.draw(100, np.random.RandomState(0)) for stratum in strata]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     np.testing.assert_array_equal(drawn[0], drawn[2])
 
@@ -207,7 +208,7 @@ def test_the_part_of_a_row_in_the_weighted_means_is_its_share_of_the_weight(labe
 
 
 def test_whole_epochs_of_equal_weights_are_exact():
-    """90 unlabelled rows nine at a time and 10 labelled rows one at a time: every row once an epoch, each of weight one."""
+    """90 unlabelled rows nine at a time, 10 labelled rows one at a time: every row once an epoch, of weight one."""
     x, codes = some_rows(100, 10)
     feed = make_feed(x, codes, labeled=1)
     assert feed.steps_per_epoch == 10
@@ -246,7 +247,8 @@ def test_the_order_of_the_users_rows_does_not_matter(labeled):
     x, codes = some_rows(70, 12)
     weight = np.random.RandomState(2).uniform(0.5, 2, size=70)
     order = np.random.RandomState(1).permutation(70)
-    feeds = [make_feed(x, codes, weight, labeled=labeled), make_feed(x[order], codes[order], weight[order], labeled=labeled)]
+    given, shuffled = (x, codes, weight), (x[order], codes[order], weight[order])
+    feeds = [make_feed(*rows, labeled=labeled) for rows in (given, shuffled)]
     assert_same_batches(*(epochs_of(feed, 2) for feed in feeds))
 
 
@@ -306,7 +308,8 @@ def test_the_canonical_order_hashes_every_bit():
         )
     codes = np.arange(-1, 20, dtype=np.int32)
     alike = np.ones((21, 2), np.float32)
-    np.testing.assert_array_equal(codes[canonical_order(alike, codes)], codes[::-1][canonical_order(alike, codes[::-1])])
+    backwards = codes[::-1]
+    np.testing.assert_array_equal(codes[canonical_order(alike, codes)], backwards[canonical_order(alike, backwards)])
 
 
 def test_the_canonical_order_modifies_nothing():

@@ -103,7 +103,8 @@ def test_a_row_alone_and_a_row_given_again_have_the_same_answer(n, network):
     x = rows(n)
     many = inference.run(network, "dense", Encoded(x))
     for i in {0, n // 2, n - 1}:
-        np.testing.assert_allclose(inference.run(network, "dense", Encoded(x[i : i + 1]))[0], many[i], rtol=1e-5, atol=1e-6)
+        alone = inference.run(network, "dense", Encoded(x[i : i + 1]))
+        np.testing.assert_allclose(alone[0], many[i], rtol=1e-5, atol=1e-6)
     again = inference.run(network, "dense", Encoded(np.repeat(x[:1], n, axis=0)))
     np.testing.assert_allclose(again, np.repeat(many[:1], n, axis=0), rtol=1e-5, atol=1e-6)
 

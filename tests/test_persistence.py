@@ -21,12 +21,14 @@ from sklearn.exceptions import NotFittedError
 import keras_ssvae
 from keras_ssvae import SemiSupervisedVAE, load, persistence
 from keras_ssvae.backbones import Pretrained
+from keras_ssvae.labels import LabelCodec
 
 N = 40
 RNG = np.random.RandomState(0)
 X = RNG.standard_normal((N, 5))
 CODES = RNG.randint(-1, 3, size=N)
-NAMES = np.array(["cat", "dog", "emu", None], object)[CODES]
+ANIMALS = ["cat", "dog", "emu"]
+NAMES = np.array([*ANIMALS, None], object)[CODES]
 IMAGES = RNG.randint(0, 256, size=(N, 4, 4)).astype(np.uint8)
 FRAME = pd.DataFrame(
     {
@@ -40,12 +42,12 @@ FRAME = pd.DataFrame(
 
 
 def make(**settings):
-    defaults = {"latent_dim": 2, "hidden_layer_sizes": (8,), "epochs": 2, "batch_size": 32, "random_state": 0}
+    defaults = {"latent_dim": 2, "hidden_layer_sizes": (8,), "epochs": 1, "batch_size": 32, "random_state": 0}
     return SemiSupervisedVAE(**defaults | settings)
 
 
 def users_model():
-    return keras.Sequential([keras.Input((5,), name="rows"), keras.layers.Dense(6, activation="relu"), keras.layers.Dropout(0.1)])
+    return keras.Sequential([keras.Input((5,)), keras.layers.Dense(6, activation="relu"), keras.layers.Dropout(0.1)])
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -68,37 +70,43 @@ def classic_decoder():
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(6, activation="relu"), keras.layers.Dense(5)])
 
 
+USERS_OPTIMIZER = keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(1e-3, 9, 0.5))
 # name -> (settings, X, y)
 CASES = {
-    "array": ({}, X, CODES),
     "text labels": ({"unlabeled": "?"}, X, np.where(CODES < 0, "?", NAMES).astype(str)),
-    "frame and objects": ({"class_prior": [1, 2.0, 1]}, FRAME, NAMES),
-    "images": ({"hidden_layer_sizes": [8]}, IMAGES, CODES),
-    "gaps": ({"classes": ["emu", "cat", "dog"]}, np.where(X > 1.5, np.nan, X), NAMES),
-    "no labels": ({"classes": 3}, X, None),
-    "Keras models": ({"encoder": users_model(), "decoder": classic_decoder()}, X, CODES),
+    "frame and objects": ({"class_prior": [1, 2.0, 1], "optimizer": USERS_OPTIMIZER}, FRAME, NAMES),
+    "images": ({"hidden_layer_sizes": [8], "classes": 3}, IMAGES, None),
+    "Keras models": ({"encoder": users_model(), "decoder": classic_decoder(), "classes": ANIMALS[::-1]}, X, NAMES),
     "callables": ({"encoder": users_model, "decoder": Pretrained(classic_decoder())}, X, CODES),
-    "classic encoder": ({"encoder": classic_encoder(), "decoder": classic_decoder()}, X, CODES),
-    "optimizer": ({"optimizer": keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(1e-3, 9, 0.5))}, X, CODES),
+    "classic encoder and gaps": ({"encoder": classic_encoder()}, np.where(X > 1.5, np.nan, X), CODES),
     "code": ({"code_dim": 3, "code_layer_sizes": (8,)}, X, CODES),
 }
-FITTED = {}
 
 
-@pytest.fixture(params=CASES)
-def case(request):
-    """(fitted estimator, X, y); fitted once for all tests of this file, and not to be changed by them."""
-    settings, values, y = CASES[request.param]
-    if request.param not in FITTED:
-        FITTED[request.param] = make(**settings).fit(values, y)
-    return FITTED[request.param], values, y
+ATTRIBUTES = ("classes_", "feature_names_in_", "n_features_in_", "n_iter_")
 
 
-@pytest.fixture
+class Case:
+    """A fitted estimator with its rows, its file, what was loaded from it, and all of its answers."""
+
+    def __init__(self, folder, settings, values, y):
+        self.model, self.values, self.y = make(**settings).fit(values, y), values, y
+        self.before = everything(self.model, values)
+        self.parameters, self.state = self.model.get_params(), set(vars(self.model))
+        self.path = folder / "model"
+        self.model.save(self.path)
+        self.loaded = load(self.path)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request, tmp_path_factory):
+    return Case(tmp_path_factory.mktemp("case"), *CASES[request.param])
+
+
+@pytest.fixture(scope="module")
 def fitted():
-    if "array" not in FITTED:
-        FITTED["array"] = make().fit(X, CODES)
-    return FITTED["array"]
+    """Not to be changed."""
+    return make().fit(X, CODES)
 
 
 @pytest.fixture
@@ -107,114 +115,146 @@ def saved(fitted, tmp_path):
     return tmp_path / "model"
 
 
-def answers(model, values):
+def everything(model, values):
+    """Answers and attributes by name."""
+    drawn, labels = model.sample(4, random_state=0)
     return {
+        "predict": model.predict(values),
         "predict_proba": model.predict_proba(values),
         "transform": model.transform(values),
-        "score_samples": model.score_samples(values, n_draws=5),
+        "score_samples": model.score_samples(values, n_draws=2),
+        "sample": drawn,
+        "labels": labels,
+        "history_": model.history_,
+        **{name: np.asarray(getattr(model, name, None)) for name in ATTRIBUTES},
     }
 
 
-def assert_same(one, other, values):
-    mine, theirs = answers(one, values), answers(other, values)
-    for name in mine:
-        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
-        assert mine[name].dtype == theirs[name].dtype
-    np.testing.assert_array_equal(one.predict(values), other.predict(values))
-    assert one.classes_.dtype == other.classes_.dtype
-    drawn, again = one.sample(4, random_state=0), other.sample(4, random_state=0)
-    if isinstance(values, pd.DataFrame):
-        pd.testing.assert_frame_equal(drawn[0], again[0])
-        pd.testing.assert_frame_equal(one.reconstruct(values), other.reconstruct(values))
-    else:
-        np.testing.assert_array_equal(drawn[0], again[0])
-        assert drawn[0].dtype == again[0].dtype
-    np.testing.assert_array_equal(drawn[1], again[1])
-    pd.testing.assert_frame_equal(one.history_, other.history_)
-    for name in ("n_features_in_", "n_iter_"):
-        assert getattr(one, name) == getattr(other, name)
-    assert list(getattr(one, "feature_names_in_", [])) == list(getattr(other, "feature_names_in_", []))
+def assert_same(one, other):
+    """To the bit, with the same dtypes."""
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        if isinstance(value, pd.DataFrame):
+            pd.testing.assert_frame_equal(value, other[name], check_exact=True)
+        else:
+            np.testing.assert_array_equal(value, other[name], err_msg=name)
+            assert value.dtype == other[name].dtype
 
 
 # The same answers
 
 
-def test_save_and_load(case, tmp_path):
-    model, values, _ = case
-    model.save(tmp_path / "model")
-    assert_same(model, load(tmp_path / "model"), values)
+def test_a_loaded_estimator_gives_the_same_answers(case):
+    assert_same(case.before, everything(case.loaded, case.values))
 
 
-def test_pickle(case):
-    model, values, _ = case
-    if callable(model.encoder) and not isinstance(model.encoder, keras.Model):
-        model = copy.copy(model).set_params(decoder=None, encoder=None) if False else model
-    assert_same(model, pickle.loads(pickle.dumps(model)), values)
+def test_an_unpickled_estimator_gives_the_same_answers(case):
+    assert_same(case.before, everything(pickle.loads(pickle.dumps(case.model)), case.values))
 
 
-def test_saving_changes_nothing_in_the_estimator(case, tmp_path):
-    model, values, _ = case
-    before, parameters, state = answers(model, values), model.get_params(), set(vars(model))
-    model.save(tmp_path / "model")
-    pickle.dumps(model)
-    assert set(vars(model)) == state
-    assert all(model.get_params()[name] is value for name, value in parameters.items())
-    for name, value in answers(model, values).items():
-        np.testing.assert_array_equal(value, before[name])
+def test_saving_changes_nothing_in_the_estimator(case):
+    pickle.dumps(case.model)
+    assert_same(case.before, everything(case.model, case.values))
+    assert set(vars(case.model)) == case.state == set(vars(case.loaded))
+    assert all(case.model.get_params()[name] is value for name, value in case.parameters.items())
 
 
-def test_parameters_come_back(case, tmp_path):
-    model, *_ = case
-    model.save(tmp_path / "model")
-    loaded = load(tmp_path / "model").get_params()
-    for name, value in model.get_params().items():
+def test_a_loaded_estimator_can_be_saved_again(case, tmp_path):
+    case.loaded.save(tmp_path / "again")
+    with zipfile.ZipFile(case.path) as first, zipfile.ZipFile(tmp_path / "again") as second:
+        assert first.namelist() == second.namelist()
+        for name in first.namelist():
+            if not name.endswith("keras"):  # Keras writes the date into its files
+                assert first.read(name) == second.read(name)
+
+
+def test_parameters_come_back(case):
+    loaded = case.loaded.get_params()
+    for name, value in case.parameters.items():
         if name in ("encoder", "decoder") and value is not None:
             assert isinstance(loaded[name], keras.Model)
         elif name == "optimizer" and not isinstance(value, str):
             assert type(loaded[name]) is type(value)
-            expected = json.dumps(value.get_config(), default=float)
-            assert json.loads(json.dumps(loaded[name].get_config(), default=float)) == json.loads(expected)
+            assert loaded[name].get_config() == json.loads(json.dumps(value.get_config(), default=float))
         else:
             assert loaded[name] == value
             assert type(loaded[name]) is type(value)
 
 
-@pytest.mark.parametrize("way", ["file", "pickle"])
-def test_training_goes_on_as_if_nothing_had_happened(way, fitted, saved):
-    loaded = load(saved) if way == "file" else pickle.loads(pickle.dumps(fitted))
-    original = pickle.loads(pickle.dumps(fitted))  # the fixture itself stays as it is
-    assert_same(original.partial_fit(X, CODES), loaded.partial_fit(X, CODES), X)
+def test_a_file_holds_no_pickle(case):
+    with zipfile.ZipFile(case.path) as archive:
+        assert {name.rsplit(".")[-1] for name in archive.namelist()} <= {"json", "npy", "keras"}
+        for name in archive.namelist():
+            if name.endswith("npy"):
+                np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
 
 
-def test_a_loaded_estimator_can_be_saved_again(case, tmp_path):
-    model, values, _ = case
-    model.save(tmp_path / "first")
-    load(tmp_path / "first").save(tmp_path / "second")
-    assert_same(model, load(tmp_path / "second"), values)
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_building_a_network_again_warns_of_nothing():
+    settings, values, y = CASES["code"]
+    pickle.loads(pickle.dumps(make(**settings).fit(values, y)))
 
 
-def test_the_container_of_transform_comes_back(tmp_path):
-    model = make().fit(X, CODES).set_output(transform="pandas")
+def test_training_goes_on_as_if_nothing_had_happened(fitted, saved):
+    results = []
+    for model in (copy.copy(fitted), load(saved)):
+        before = model.network_
+        results.append(everything(model.partial_fit(X, CODES), X))
+        assert model.network_ is not before
+    assert_same(*results)
+
+
+def test_the_container_of_transform_comes_back(fitted, tmp_path):
+    model = copy.copy(fitted).set_output(transform="pandas")
     model.save(tmp_path / "model")
-    for other in (load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+    for other in (pickle.loads(pickle.dumps(model)), load(tmp_path / "model")):
         pd.testing.assert_frame_equal(other.transform(X), model.transform(X))
 
 
-def test_names_of_columns_come_back(tmp_path):
-    columns = pd.MultiIndex.from_tuples([("a", i) for i in range(5)], names=["letter", "number"])
-    model = make(epochs=1).fit(pd.DataFrame(X, columns=columns), CODES)
-    model.save(tmp_path / "model")
-    pd.testing.assert_index_equal(load(tmp_path / "model").sample(2)[0].columns, columns)
+KINDS = {
+    "nothing": [None, pd.NA, float("nan"), float("inf"), -0.0],
+    "plain": [True, 1, 2**70, 0.1, "cat", "", "1"],
+    "nested": (1, [2, (3, {"a": [None], 4: "b", None: ()})]),
+    "numpy": [np.float32(0.1), np.int8(-1), np.bool_(True), np.str_("cat"), np.float64(0.1)],
+    "arrays": [np.arange(3), np.array(["a", "bc"]), np.zeros((0, 2)), np.array(True), np.array([0.1, np.nan])],
+    "objects": np.array(["a", None, 1, pd.NA, (1, 2)], object),
+    "columns": [
+        pd.Index([*"ab"]), pd.Index([*"ab"], name="letter"), pd.Index([3, 1]), pd.Index(["a", 1]), pd.RangeIndex(2),
+        pd.MultiIndex.from_product([["a"], [1, 2]], names=["letter", None]),
+    ],
+    "dtypes": [np.dtype("float32"), np.dtype("<U3"), pd.Int64Dtype(), pd.BooleanDtype(), pd.Float32Dtype()],
+    "frame": pd.DataFrame({"epoch": [1, 2], "loss": [0.5, np.nan], "stage": ["a", "b"]}),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("unlabeled", [None, float("nan"), pd.NA, 99, "?"])
-def test_the_mark_of_unlabelled_rows_comes_back(unlabeled, tmp_path):
-    y = np.array([unlabeled, *["a", "b"] * 10], object) if isinstance(unlabeled, str) else [unlabeled, *[0, 1] * 10]
-    model = make(unlabeled=unlabeled, epochs=1).fit(X[:21], y)
+def assert_alike(value, other):
+    if isinstance(value, (list, tuple, dict)):
+        assert type(value) is type(other)
+        assert len(value) == len(other)
+        pairs = zip(value.items(), other.items()) if isinstance(value, dict) else zip(value, other)
+        for mine, theirs in pairs:
+            assert_alike(mine, theirs)
+    elif isinstance(value, pd.Index):
+        pd.testing.assert_index_equal(other, value, exact="equiv")
+    elif isinstance(value, pd.DataFrame):
+        pd.testing.assert_frame_equal(other, value)
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        assert_alike(value.tolist(), other.tolist())
+    elif isinstance(value, (np.ndarray, float)):
+        assert type(other) is type(value)
+        np.testing.assert_array_equal(other, value, strict=True)
+    else:
+        assert type(other) is type(value)
+        assert other is value or other == value
+
+
+def test_values_of_every_kind_come_back(fitted, tmp_path):
+    model = copy.copy(fitted)
+    model.kinds_ = KINDS
     model.save(tmp_path / "model")
-    loaded = load(tmp_path / "model")
-    assert loaded.unlabeled is unlabeled or loaded.unlabeled == unlabeled or np.isnan(loaded.unlabeled)
-    pd.testing.assert_frame_equal(loaded.loss_terms(X[:21], y), model.loss_terms(X[:21], y))
+    loaded = load(tmp_path / "model").kinds_
+    for kind, value in KINDS.items():
+        assert_alike(value, loaded[kind])
 
 
 IN_A_NEW_PROCESS = """
@@ -224,12 +264,14 @@ import keras_ssvae
 folder = sys.argv[1]
 X = np.load(folder + "/X.npy")
 with open(folder + "/pickle", "rb") as file:
-    models = {"file": keras_ssvae.load(folder + "/file"), "callable": keras_ssvae.load(folder + "/callable"), "pickle": pickle.load(file)}
+    models = {"pickle": pickle.load(file)}
+for name in ("file", "callable"):
+    models[name] = keras_ssvae.load(folder + "/" + name)
 out = {}
 for name, model in models.items():
     out[name + "_proba"] = model.predict_proba(X)
     out[name + "_latent"] = model.transform(X)
-    out[name + "_score"] = model.score_samples(X, n_draws=5)
+    out[name + "_score"] = model.score_samples(X, n_draws=2)
     out[name + "_label"] = model.predict(X).astype(str)
 np.savez(folder + "/out.npz", **out)
 """
@@ -246,17 +288,14 @@ def test_a_new_process_gives_the_same_answers_to_the_bit(fitted, tmp_path):
     assert run.returncode == 0, run.stderr
     out = np.load(tmp_path / "out.npz")
     for name, model in {"file": fitted, "callable": named, "pickle": fitted}.items():
-        expected = answers(model, X)
-        np.testing.assert_array_equal(out[f"{name}_proba"], expected["predict_proba"])
-        np.testing.assert_array_equal(out[f"{name}_latent"], expected["transform"])
-        np.testing.assert_array_equal(out[f"{name}_score"], expected["score_samples"])
+        np.testing.assert_array_equal(out[f"{name}_proba"], model.predict_proba(X))
+        np.testing.assert_array_equal(out[f"{name}_latent"], model.transform(X))
+        np.testing.assert_array_equal(out[f"{name}_score"], model.score_samples(X, n_draws=2))
         np.testing.assert_array_equal(out[f"{name}_label"], model.predict(X).astype(str))
 
 
-@pytest.mark.parametrize("encoder", [None, users_model, users_model()], ids=["own", "callable", "model"])
-def test_the_users_generators_are_left_alone(encoder, tmp_path):
-    model = make(encoder=encoder, epochs=1).fit(X, CODES)
-    for action in (lambda: model.save(tmp_path / "model"), lambda: load(tmp_path / "model")):
+def test_the_users_generators_are_left_alone(case, tmp_path):
+    for action in (lambda: case.model.save(tmp_path / "model"), lambda: load(case.path)):
         keras.utils.set_random_seed(5)
         expected = random.random(), np.random.random_sample()
         keras.utils.set_random_seed(5)
@@ -272,7 +311,7 @@ def test_paths(kind, fitted, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fitted.save(kind("model.ssvae"))
     assert os.listdir() == ["model.ssvae"]
-    assert_same(fitted, load(kind("model.ssvae")), X)
+    np.testing.assert_array_equal(load(kind("model.ssvae")).transform(X), fitted.transform(X))
     fitted.save(kind("model.ssvae"))  # again, over the first
     assert os.listdir() == ["model.ssvae"]
 
@@ -291,18 +330,20 @@ def test_a_folder_that_is_not_there(fitted, tmp_path):
 
 @pytest.mark.parametrize("where", [(zipfile.ZipFile, "writestr"), (json, "dumps"), (os, "replace")])
 @pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(where, error, saved, monkeypatch):
-    before, done = saved.read_bytes(), []
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(where, error, fitted, tmp_path, monkeypatch):
+    saved, before, done = tmp_path / "model", b"an old file", []
+    saved.write_bytes(before)
 
-    def fail(*args, original=getattr(*where), **kwargs):
+    original = getattr(*where)
+
+    def fail(*args, **kwargs):
         if where[1] == "writestr" and not done:  # the disk is full halfway
             return done.append(original(*args, **kwargs))
         raise error
 
-    other = make(epochs=1).fit(X, CODES)
     monkeypatch.setattr(*where, fail)
     with pytest.raises(type(error)):
-        other.save(saved)
+        fitted.save(saved)
     monkeypatch.undo()
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == ["model"]
@@ -359,10 +400,9 @@ def test_what_cannot_be_written_as_data_is_named_when_saving(name, fitted, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_labels_that_cannot_be_written_are_named_when_saving(tmp_path):
-    y = [datetime.date(2020 + code, 1, 1) if code >= 0 else None for code in CODES]
-    model = make(epochs=1).fit(X, y)
-    assert pickle.loads(pickle.dumps(model)).predict(X).tolist() == model.predict(X).tolist()
+def test_labels_that_cannot_be_written_are_named_when_saving(fitted, tmp_path):
+    model = copy.copy(fitted)
+    model._codec = LabelCodec().fit([datetime.date(2020 + code, 1, 1) for code in range(3)], 3)
     with pytest.raises(TypeError, match=r"save cannot write _codec\.classes_ = "):
         model.save(tmp_path / "model")
 
@@ -425,10 +465,10 @@ def test_a_damaged_file_is_never_taken_for_a_sound_one(damage, share, fitted, sa
     try:
         loaded = load(saved)
     except ValueError as error:
-        assert "model" in str(error)
+        assert "model'" in str(error)
     else:  # a bit of the archive that means nothing, as a time stamp
         assert damage == "a bit flipped"
-        assert_same(fitted, loaded, X)
+        np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
 
 
 HEADERS = {
@@ -448,7 +488,7 @@ HEADERS = {
 @pytest.mark.parametrize("edit", HEADERS.values(), ids=HEADERS)
 def test_a_header_that_makes_no_sense_is_refused(edit, saved):
     rewrite(saved, edit)
-    with pytest.raises(ValueError, match="model"):
+    with pytest.raises(ValueError, match="model'"):
         load(saved)
 
 
@@ -485,7 +525,7 @@ TREES = {
 @pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
 def test_a_value_that_makes_no_sense_is_refused(tree, saved):
     rewrite(saved, put("optimizer", tree))
-    with pytest.raises(ValueError, match="model"):
+    with pytest.raises(ValueError, match="model'"):
         load(saved)
 
 
@@ -502,42 +542,35 @@ class Trap:
         return (open, (str(self.path), "w"))
 
 
-def test_a_file_holds_no_pickle(case, tmp_path):
-    model, *_ = case
-    model.save(tmp_path / "model")
-    with zipfile.ZipFile(tmp_path / "model") as archive:
-        assert {name.rsplit(".")[-1] for name in archive.namelist()} <= {"json", "npy", "keras"}
-        for name in archive.namelist():
-            if name.endswith("npy"):
-                np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
-
-
 def test_an_array_of_objects_is_not_unpickled(saved, tmp_path):
     buffer = io.BytesIO()
     np.save(buffer, np.array([Trap(tmp_path / "sprung")], object), allow_pickle=True)
     with zipfile.ZipFile(saved, "a") as archive:
         archive.writestr("trap.npy", buffer.getvalue())
     rewrite(saved, put("classes", {"array": "trap.npy"}))
-    with pytest.raises(ValueError, match="model"):
+    with pytest.raises(ValueError, match="model'"):
         load(saved)
     assert not (tmp_path / "sprung").exists()
 
 
-def test_code_inside_a_keras_model_is_not_run(saved, tmp_path):
-    model = keras.Sequential([keras.Input((5,)), keras.layers.Lambda(lambda x: open("sprung", "w") and x)])
-    model.save(tmp_path / "trap.keras")
-    (tmp_path / "sprung").unlink(missing_ok=True)
+def test_code_inside_a_keras_model_is_not_run(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Lambda(lambda x: [x, open("sprung", "w").close()][0])])
+    model.save("trap.keras")
+    os.unlink("sprung")  # made where the model was, and not to be made again
     with zipfile.ZipFile(saved, "a") as archive:
-        archive.write(tmp_path / "trap.keras", "trap.keras")
+        archive.write("trap.keras")
     rewrite(saved, put("encoder", {"model": "trap.keras"}))
-    with pytest.raises(ValueError, match="model"):
+    with pytest.raises(ValueError, match="model'"):
         load(saved)
+    assert not os.path.exists("sprung")
 
 
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
 def test_code_inside_an_optimizer_is_not_run(saved):
     optimizer = keras.optimizers.serialize(keras.optimizers.SGD(0.1))
     function = keras.saving.serialize_keras_object(lambda: pytest.fail("executed"))
     optimizer["config"]["learning_rate"] = function
     rewrite(saved, put("optimizer", {"optimizer": json.loads(json.dumps(optimizer, default=float))}))
-    with pytest.raises(ValueError, match="model"):
+    with pytest.raises(ValueError, match="model'"):
         load(saved)

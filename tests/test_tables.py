@@ -131,8 +131,9 @@ def test_frames_of_zeros_and_ones_come_back():
     pd.testing.assert_frame_equal(there_and_back(frame), frame)
 
 
-@pytest.mark.parametrize("dtype, low, high", [(np.uint8, 0, 255), (np.int8, -128, 127), (np.int64, -(2**63), 2**63 - 1)])
-def test_decoded_integers_are_rounded_and_stay_in_their_range(dtype, low, high):
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.int64, np.uint64])
+def test_decoded_integers_are_rounded_and_stay_in_their_range(dtype):
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     table = fitted(np.array([[0], [10]], dtype), "gaussian")
     center, scale = table.center_[0], table.scale_[0]
     x = (np.array([[3.4], [3.6], [-1e30], [1e30]]) - center) / scale
@@ -146,7 +147,8 @@ def test_decoded_truth_values_are_the_nearer_one():
 
 # The user's X
 
-GIVEN = {**ARRAYS, "frame": FRAME, "with gaps": np.where(rng().uniform(size=(N, 3)) < 0.2, NAN, rng(1).uniform(size=(N, 3)))}
+GAPS = np.where(rng().uniform(size=(N, 3)) < 0.2, NAN, rng(1).uniform(size=(N, 3)))
+GIVEN = {**ARRAYS, "frame": FRAME, "with gaps": GAPS}
 
 
 @pytest.mark.parametrize("X", GIVEN.values(), ids=GIVEN)
@@ -341,9 +343,10 @@ def test_auto_likelihood(X, likelihood):
     assert fitted(X).likelihood_ == likelihood
 
 
-@pytest.mark.parametrize("X, low, high", [([[0, 1.5]], "0", "1.5"), ([[-0.1, NAN]], "-0.1", "-0.1"), ([[3]], "3", "3")])
+@pytest.mark.parametrize("X, low, high", [([[0, 1.5]], 0, 1.5), ([[-0.1, NAN]], -0.1, -0.1), ([[3]], 3, 3)])
 def test_bernoulli_refuses_values_outside_the_unit_interval(X, low, high):
-    with pytest.raises(ValueError, match=f"likelihood='bernoulli' accepts .* between 0 and 1; X has .* {low} to {high}"):
+    message = f"likelihood='bernoulli' accepts values between 0 and 1; X has values from {low} to {high}"
+    with pytest.raises(ValueError, match=message):
         fitted(X, "bernoulli")
 
 

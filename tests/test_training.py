@@ -62,11 +62,14 @@ def test_every_row_is_as_likely_to_be_held_out():
 
 @pytest.mark.parametrize("codes", [[-1], [0], [0, 1, 2], [-1, -1, 0]])
 def test_no_row_to_hold_out_is_an_error(codes):
-    with pytest.raises(ValueError, match=rf"early_stopping=True .* validation_fraction=0.1 of {len(codes)} rows leaves none"):
+    message = f"early_stopping=True needs rows to hold out: validation_fraction=0.1 of {len(codes)} rows leaves none"
+    with pytest.raises(ValueError, match=message):
         split_validation(np.array(codes), 0.1, np.random.RandomState(0))
 
 
-@pytest.mark.parametrize("n, batch_size, size, steps", [(10, 100, 10, 1), (100, 10, 40, 3), (80, 10, 40, 2), (1, 2, 1, 1)])
+@pytest.mark.parametrize(
+    "n, batch_size, size, steps", [(10, 100, 10, 1), (100, 10, 40, 3), (80, 10, 40, 2), (1, 2, 1, 1)]
+)
 @pytest.mark.parametrize("with_labels", [True, False])
 @pytest.mark.parametrize("gaps", [True, False])
 def test_held_out_rows_are_judged_once_each_with_their_weights(n, batch_size, size, steps, with_labels, gaps):
@@ -91,7 +94,8 @@ def test_held_out_rows_are_judged_once_each_with_their_weights(n, batch_size, si
 
 
 @pytest.mark.parametrize(
-    "requested, steps_per_epoch, expected", [(7, 1, 7), (7, 1000, 7), ("auto", 1, 200), ("auto", 25, 100), ("auto", 1000, 40)]
+    "requested, steps_per_epoch, expected",
+    [(7, 1, 7), (7, 1000, 7), ("auto", 1, 200), ("auto", 25, 100), ("auto", 1000, 40)],
 )
 def test_number_of_epochs(requested, steps_per_epoch, expected):
     assert training._epochs(requested, steps_per_epoch) == expected
@@ -152,12 +156,13 @@ class Mean(Network):
 
 
 X = np.random.RandomState(0).standard_normal((8, 1)).astype(np.float32) + 3
+MEAN = X.mean()
 
 
 def settings_of(**changes):
     defaults = dict(  # noqa: C408
-        optimizer="sgd", learning_rate=0.1, batch_size=8, labeled_batch_size="auto", epochs=10, validation_fraction=0.25,
-        early_stopping=False, n_iter_no_change=3, callbacks=None, jit_compile="auto", verbose=0,
+        optimizer="sgd", learning_rate=0.1, batch_size=8, labeled_batch_size="auto", epochs=10, callbacks=None,
+        validation_fraction=0.25, early_stopping=False, n_iter_no_change=3, jit_compile="auto", verbose=0,
     )  # fmt: skip
     return SimpleNamespace(**{**defaults, **changes})
 
@@ -170,7 +175,7 @@ def train(network, x=X, codes=None, weight=None, warm=False, one_pass=False, **c
     return training.train(network, encoded, codes, weight, settings_of(**changes), seed=0, warm=warm, one_pass=one_pass)
 
 
-def descent(rates, mean=X.mean(), start=0.0):
+def descent(rates, mean=MEAN, start=0.0):
     """w before each step, and after the last."""
     path = [start]
     for rate in rates:
@@ -185,7 +190,7 @@ def test_gradient_descent_takes_the_known_path(jit_compile):
     history = train(network, jit_compile=jit_compile)
     path = descent([0.1] * 8 + [0.02] * 2)
     np.testing.assert_allclose(network.w, path[-1], rtol=1e-5)
-    losses = X.var() + (path[:-1] - X.mean()) ** 2
+    losses = X.var() + (path[:-1] - MEAN) ** 2
     np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
     np.testing.assert_allclose(history["half"], losses / 2, rtol=1e-4)
     assert list(history.columns) == ["stage", "loss", "half", "other_half"]
@@ -217,7 +222,7 @@ def test_stages_share_the_epochs_and_scale_the_learning_rate():
     assert history.index.tolist() == list(range(8))
     path = descent([0.2] * 2 + [0.1] * 5 + [0.02])
     np.testing.assert_allclose(network.w, path[-1], rtol=1e-5)
-    np.testing.assert_allclose(history["loss"], X.var() + (path[:-1] - X.mean()) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(history["loss"], X.var() + (path[:-1] - MEAN) ** 2, rtol=1e-4)
 
 
 def test_every_stage_has_an_epoch():

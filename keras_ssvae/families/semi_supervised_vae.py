@@ -173,7 +173,7 @@ class SemiSupervisedVAENetwork(Network):
         return [
             Stage("pretrain", {"loss": (self._code_terms, [self.code])}, 0.4, labeled_rows=False, prepares=True),
             Stage("semi-supervised", {"loss": (self._latent_terms, layers)}, 0.3),
-            Stage("together", {"loss": (joint, [self])}, 0.3, learning_rate=0.5),
+            Stage("together", {"loss": (joint, [self])}, 0.3),
         ]
 
     def end_stage(self, name, encoded):
@@ -286,9 +286,10 @@ class SemiSupervisedVAENetwork(Network):
     def _consistency(self, batch, r, read):
         """Cross-entropy between the mixture of two rows' responsibilities and q(y) of the mixture of the rows."""
         x = batch["x"]
-        r_mean = tf.einsum("r,rk->k", batch["weight"], r) / tf.reduce_sum(batch["weight"])
+        if self.is_learning:
+            mean = tf.einsum("r,rk->k", batch["weight"], r) / tf.reduce_sum(batch["weight"])
+            self.class_usage.assign_add(0.01 * (mean - self.class_usage))
         r = self._aligned(r, batch["y"])
-        self.class_usage.assign_add(0.01 * (r_mean - self.class_usage))
         partner = tf.argsort(self.uniform(x[:, 0]))
         share = self.uniform(x[:, :1])
         mixed = share * x + (1 - share) * tf.gather(x, partner)
