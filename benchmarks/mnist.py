@@ -52,9 +52,7 @@ def stages(history):
     words = []
     for stage, epochs in history.groupby("stage", sort=False):
         last = epochs[measures].iloc[-1].dropna()
-        words.append(
-            f"{stage}: {len(epochs)} epochs" + "".join(f", {name} {value:.4f}" for name, value in last.items())
-        )
+        words.append(f"{stage}: {len(epochs)} epochs" + "".join(f", {name} {value:.4f}" for name, value in last.items()))
     return "; ".join(words)
 
 

@@ -85,8 +85,7 @@ def summary(frame):
     for value in ("accuracy", "clustering"):
         mean, std = groups[value].mean(), groups[value].std()
         table[value] = [
-            "–" if np.isnan(m) else f"{m:.3f}" if np.isnan(s) else f"{m:.3f} ± {s:.3f}"
-            for m, s in zip(mean, std, strict=True)
+            "–" if np.isnan(m) else f"{m:.3f}" if np.isnan(s) else f"{m:.3f} ± {s:.3f}" for m, s in zip(mean, std, strict=True)
         ]
     table["seconds of fit"] = groups["seconds"].mean().map("{:.1f}".format)
     table = table.reset_index().sort_values(["n_labels", "method"]).rename(columns={"n_labels": "labels"})

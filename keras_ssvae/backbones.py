@@ -12,7 +12,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["DECODERS", "ENCODERS", "Body", "Pretrained", "conv_decoder", "conv_encoder", "mlp", "resolve_decoder", "resolve_encoder"]
+__all__ = [
+    "DECODERS",
+    "ENCODERS",
+    "Body",
+    "Pretrained",
+    "conv_decoder",
+    "conv_encoder",
+    "mlp",
+    "resolve_decoder",
+    "resolve_encoder",
+]
 
 
 @dataclasses.dataclass
@@ -110,7 +120,9 @@ def conv_decoder(shape, hidden_layer_sizes, activation, name, image_shape):
     for i, n in enumerate([*filters[-2::-1], image_shape[2]]):
         last = i == len(filters) - 1
         layers.append(
-            keras.layers.Conv2DTranspose(n, 5 if last else 3, 2, "same", activation=None if last else activation, name=f"conv_{i}")
+            keras.layers.Conv2DTranspose(
+                n, 5 if last else 3, 2, "same", activation=None if last else activation, name=f"conv_{i}"
+            )
         )
     layers += [keras.layers.Cropping2D(((0, crop[0]), (0, crop[1])), name="crop"), keras.layers.Flatten(name="flatten")]
     return keras.Sequential([keras.Input(shape), *layers], name=name)
@@ -217,9 +229,15 @@ def resolve_decoder(decoder, input_dim, image_shape, n_columns, hidden_layer_siz
         return Body(mlp((input_dim,), hidden_layer_sizes, activation, "decoder"), (input_dim,))
     model = _from_user(decoder, "decoder")
     if model.input_shape[1:] != (input_dim,):
-        raise ValueError(f"decoder must read rows of shape ({input_dim},), the latent variables; it reads {model.input_shape[1:]}.")
+        raise ValueError(
+            f"decoder must read rows of shape ({input_dim},), the latent variables; it reads {model.input_shape[1:]}."
+        )
     gives = "mean" if int(np.prod(model.output_shape[1:])) == n_columns else "features"
-    flat = model if len(model.output_shape) == 2 else keras.Sequential([model, keras.layers.Flatten(name="flatten")], name=model.name)
+    flat = (
+        model
+        if len(model.output_shape) == 2
+        else keras.Sequential([model, keras.layers.Flatten(name="flatten")], name=model.name)
+    )
     return Body(flat, (input_dim,), gives)
 
 

@@ -117,7 +117,9 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             self._check_columns(X, values)
         codec = self._make_codec(y, len(values), warm and one_pass, classes)
         codes = codec.encode(y, len(values))
-        weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False)
+        weight = _check_sample_weight(
+            sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False
+        )
         kept = np.flatnonzero(weight > 0)
         if len(kept) == 0:
             raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")
@@ -131,7 +133,9 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             network = self._make_network(table, codec.n_classes, class_weight, weight.sum(), seeds[1])
             network.build_for(table.n_columns_)
         if warm:
-            network.inherit(self.network_, [list(self.classes_).index(c) if c in self.classes_ else None for c in codec.classes_])
+            network.inherit(
+                self.network_, [list(self.classes_).index(c) if c in self.classes_ else None for c in codec.classes_]
+            )
         history = training.train(network, encoded, codes, weight, self, seeds[2], warm=warm, one_pass=one_pass)
         validate_data(self, X, skip_check_array=True, reset=True)
         if values.ndim > 2:
@@ -156,7 +160,9 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _check_columns(self, X, values):
         """Raise unless X has the columns of the fit."""
         if values.shape[1:] != self.table_.row_shape_ and values.ndim > 2:
-            raise ValueError(f"X has images of shape {values.shape[1:]}; {type(self).__name__} was fitted to {self.table_.row_shape_}.")
+            raise ValueError(
+                f"X has images of shape {values.shape[1:]}; {type(self).__name__} was fitted to {self.table_.row_shape_}."
+            )
         validate_data(self, X, skip_check_array=True, reset=False)
 
     def _encode(self, X):

@@ -152,7 +152,9 @@ class Feed:
         weight = tf.constant(np.broadcast_to(self._row_weight, shape), tf.float32)
 
         def gather(rows):
-            chunk = {name: tf.ensure_shape(tf.gather(values, rows), (*shape, *values.shape[1:])) for name, values in arrays.items()}
+            chunk = {
+                name: tf.ensure_shape(tf.gather(values, rows), (*shape, *values.shape[1:])) for name, values in arrays.items()
+            }
             return {**chunk, "weight": weight}
 
         signature = tf.TensorSpec(shape, tf.int32)

@@ -371,9 +371,7 @@ def _plain(labels, name):
 
 def _whole_numbers(labels, name, has_gaps):
     if np.isinf(labels).any():
-        raise ValueError(
-            f"Input {name} contains infinity or a value too large for {labels.dtype!r}. Labels must be finite."
-        )
+        raise ValueError(f"Input {name} contains infinity or a value too large for {labels.dtype!r}. Labels must be finite.")
     is_fraction = labels != np.floor(labels)
     if is_fraction.any():
         raise ValueError(

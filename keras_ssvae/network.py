@@ -8,7 +8,6 @@ import dataclasses
 import functools
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_ssvae import noise
@@ -159,7 +158,9 @@ class Network(keras.Model):
     def _dry_call(self, n_columns):
         """Names of the terms of the stage, from a batch of empty rows."""
         batch = {"x": tf.zeros((2, n_columns)), "y": tf.fill([2], -1), "weight": tf.ones(2)}
-        return [name for objective in self._training.stage.objectives for name in self(batch, objective=objective, training=False)]
+        return [
+            name for objective in self._training.stage.objectives for name in self(batch, objective=objective, training=False)
+        ]
 
     def inherit(self, trained, sources):
         """Take over every weight of a network of the same architecture.

@@ -104,7 +104,9 @@ def load(path):
             raise ValueError(f"{os.fspath(path)!r} is not a file that keras_ssvae wrote.")
         header = json.loads(archive.read("estimator.json"))
         if header["format"] > FORMAT:
-            raise ValueError(f"{os.fspath(path)!r} was written by keras_ssvae {header['version']}, which is newer than this one.")
+            raise ValueError(
+                f"{os.fspath(path)!r} was written by keras_ssvae {header['version']}, which is newer than this one."
+            )
         from keras_ssvae import families
 
         if header["estimator"] not in families.__all__:

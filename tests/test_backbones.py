@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ssvae import backbones
+from keras_ssvae import SemiSupervisedVAE, backbones
 from keras_ssvae.backbones import Pretrained, resolve_decoder, resolve_encoder
 
 IMAGES = [(28, 28, 1), (8, 8, 1), (13, 17, 3), (32, 32, 3), (12, 40, 2), (5, 4, 1), (1, 1, 1)]
@@ -341,6 +341,15 @@ def test_an_encoder_of_other_rows_is_refused():
         encoder(sequential(5, 3))
     with pytest.raises(ValueError, match=r"encoder reads rows of shape \(5,\); X has rows of shape \(8, 8, 1\)"):
         encoder(sequential(5, 3), (8, 8, 1), 64)
+
+
+@pytest.mark.parametrize("dims", [(3, 3), (2, 3)])
+def test_an_encoder_with_a_mean_of_other_dimensions_is_refused(dims):
+    inputs = keras.Input((4,))
+    outputs = [keras.layers.Dense(dim)(keras.layers.Dense(5)(inputs)) for dim in dims]
+    model = SemiSupervisedVAE(latent_dim=2, encoder=keras.Model(inputs, outputs), epochs=1, batch_size=8)
+    with pytest.raises(ValueError, match="encoder .* latent_dim=2"):
+        model.fit(np.random.RandomState(0).standard_normal((8, 4)), [0, 1] * 4)
 
 
 def test_a_decoder_of_other_latent_variables_is_refused():

@@ -137,11 +137,18 @@ def test_a_label_outside_classes_is_refused(cls, rows):
 
 # Rows
 
+
 def _same_values(X):
     frame = pd.DataFrame(X, columns=list("abcd"))
     readonly = X.copy()
     readonly.flags.writeable = False
-    return {"list": X.tolist(), "Fortran": np.asfortranarray(X), "read-only": readonly, "frame": frame, "object": X.astype(object)}
+    return {
+        "list": X.tolist(),
+        "Fortran": np.asfortranarray(X),
+        "read-only": readonly,
+        "frame": frame,
+        "object": X.astype(object),
+    }
 
 
 @pytest.mark.parametrize("kind", ["list", "Fortran", "read-only", "frame", "object"])
@@ -211,7 +218,11 @@ def test_what_comes_back_looks_like_what_went_in(cls, rows):
     X, y_partial, _ = rows
     frame = pd.DataFrame(X.astype(np.float32), columns=list("abcd")).assign(n=np.arange(90), flag=X[:, 0] > 3)
     model = make(cls).fit(frame, y_partial)
-    for back in (model.reconstruct(frame), model.sample(90, random_state=0)[0], model.inverse_transform(model.transform(frame))):
+    for back in (
+        model.reconstruct(frame),
+        model.sample(90, random_state=0)[0],
+        model.inverse_transform(model.transform(frame)),
+    ):
         assert list(back.columns) == list(frame.columns)
         assert list(back.dtypes) == list(frame.dtypes)
         assert len(back) == 90
@@ -259,7 +270,9 @@ def test_same_seed_same_weights_in_a_new_process(cls):
     from pathlib import Path
 
     program = PROGRAM.format(name=cls.__name__, tests=str(Path(__file__).parent))
-    outputs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    outputs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout for _ in range(2)
+    ]
     assert outputs[0] == outputs[1]
     assert len(outputs[0].split()) > 5
 
@@ -297,6 +310,7 @@ def test_fit_leaves_what_it_was_given_alone(cls, rows):
 
 
 # Questions to the model
+
 
 def test_a_row_does_not_depend_on_the_rows_beside_it(cls, rows, models):
     X, y_partial, _ = rows
@@ -349,6 +363,7 @@ def test_bad_questions_are_refused(cls, call, message, rows, models):
 
 
 # Going on
+
 
 def test_partial_fit_goes_on_and_takes_new_rows_and_labels(cls, rows):
     X, y_partial, y = rows
@@ -412,13 +427,22 @@ def test_callbacks_of_keras_are_called(cls, rows):
 
     X, y_partial, _ = rows
     seen = []
-    make(cls, epochs=3, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))]).fit(X, y_partial)
+    make(
+        cls, epochs=3, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))]
+    ).fit(X, y_partial)
     assert len(seen) == 3
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("latent_dim", 0), ("epochs", -1), ("batch_size", "many"), ("learning_rate", 0), ("likelihood", "cauchy"), ("encoder", "rnn")],
+    [
+        ("latent_dim", 0),
+        ("epochs", -1),
+        ("batch_size", "many"),
+        ("learning_rate", 0),
+        ("likelihood", "cauchy"),
+        ("encoder", "rnn"),
+    ],
 )
 def test_a_bad_parameter_is_named(cls, name, value, rows):
     X, y_partial, _ = rows

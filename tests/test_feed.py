@@ -379,15 +379,6 @@ def test_the_mask_of_missing_cells_stays_with_its_row():
         np.testing.assert_array_equal(batch["observed"], observed[numbers_of(batch)])
 
 
-@pytest.mark.parametrize("n, expected", [(1, 1), (3, 3), (50, 4)])
-def test_the_example_is_a_batch_of_a_few_rows(n, expected):
-    x, codes = some_rows(n, 0)
-    example = make_feed(x, codes, observed=np.ones_like(x)).example()
-    assert {name: tuple(v.shape) for name, v in example.items()} == {
-        "x": (expected, 3), "y": (expected,), "observed": (expected, 3), "weight": (expected,),
-    }  # fmt: skip
-
-
 def test_the_users_rows_are_not_modified():
     x, codes = some_rows(30, 5)
     weight = np.ones(30)

@@ -167,7 +167,9 @@ def test_stages_train_their_own_layers_only(rows):
     X, y = rows
     network = fitted(X, y, code_dim=3, code_layer_sizes=(8,)).network_
     stages = {stage.name: stage for stage in network.stages()}
-    trained = {name: {id(v) for layer in s.objectives["loss"][1] for v in layer.trainable_variables} for name, s in stages.items()}
+    trained = {
+        name: {id(v) for layer in s.objectives["loss"][1] for v in layer.trainable_variables} for name, s in stages.items()
+    }
     assert not trained["pretrain"] & trained["semi-supervised"]
     everything = {id(v) for v in network.trainable_variables}
     assert trained["pretrain"] | trained["semi-supervised"] == everything == trained["together"]
@@ -228,9 +230,7 @@ def test_from_a_trained_keras_vae_the_fit_starts_with_its_weights(rows):
     x = tf.constant(model.table_.encode(X).x)
     np.testing.assert_allclose(model.network_._top(x)[0], Trained.encoder(x)[0], atol=1e-4)
     z = tf.zeros((1, 2))
-    np.testing.assert_allclose(
-        model.network_._location(z, tf.one_hot([0], K)), Trained.decoder(z), atol=1e-4
-    )
+    np.testing.assert_allclose(model.network_._location(z, tf.one_hot([0], K)), Trained.decoder(z), atol=1e-4)
 
 
 def test_from_vae_refuses_what_is_no_vae():

@@ -289,6 +289,26 @@ def test_a_new_row_far_outside_stays_finite(value):
     assert np.isfinite(np.square(encoded.x)).all()  # or the likelihood of the row would be no number
 
 
+FAR = {
+    "zeros and ones": (np.array([[0.0, 1], [1, 0]]), [[100.0, -100.0]]),
+    "images": (np.array([[[-1.0, 3.0]]]), [[[100.0, -100.0]]]),
+    "images of 8 bits": (np.array([[[0, 9]]], np.uint8), [[[1000, -1000]]]),
+}
+
+
+@pytest.mark.parametrize("X, new", FAR.values(), ids=FAR)
+def test_new_rows_outside_the_unit_interval_are_refused_or_brought_into_it(X, new):
+    """log p(x) of the Bernoulli has no bound beyond it: the strangest rows would be the most normal ones."""
+    table = fitted(X)
+    assert table.likelihood_ == "bernoulli"
+    try:
+        x = table.encode(np.array(new)).x
+    except ValueError as error:
+        assert "likelihood='bernoulli' accepts values between 0 and 1" in str(error)
+    else:
+        assert x.ravel().tolist() == [1.0, 0.0]
+
+
 # Weights
 
 

@@ -30,7 +30,7 @@ def test_labelled_and_unlabelled_rows_are_held_out_in_proportion(fraction, seed)
     train, held = split_validation(codes, fraction, np.random.RandomState(seed))
     assert sorted([*train, *held]) == list(range(360))
     for code, count in ((-1, 200), (0, 40), (1, 100), (2, 20)):
-        assert (codes[held] == code).sum() == round(fraction * count)
+        assert abs((codes[held] == code).sum() - fraction * count) <= 1
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.99])
@@ -67,9 +67,7 @@ def test_no_row_to_hold_out_is_an_error(codes):
         split_validation(np.array(codes), 0.1, np.random.RandomState(0))
 
 
-@pytest.mark.parametrize(
-    "n, batch_size, size, steps", [(10, 100, 10, 1), (100, 10, 40, 3), (80, 10, 40, 2), (1, 2, 1, 1)]
-)
+@pytest.mark.parametrize("n, batch_size, size, steps", [(10, 100, 10, 1), (100, 10, 40, 3), (80, 10, 40, 2), (1, 2, 1, 1)])
 @pytest.mark.parametrize("with_labels", [True, False])
 @pytest.mark.parametrize("gaps", [True, False])
 def test_held_out_rows_are_judged_once_each_with_their_weights(n, batch_size, size, steps, with_labels, gaps):
@@ -169,7 +167,7 @@ def settings_of(**changes):
 
 def train(network, x=X, codes=None, weight=None, warm=False, one_pass=False, **changes):
     encoded = Encoded(x)
-    network.build_from(encoded)
+    network.build_for(x.shape[1])
     codes = np.full(len(x), -1, np.int32) if codes is None else codes
     weight = np.ones(len(x)) if weight is None else weight
     return training.train(network, encoded, codes, weight, settings_of(**changes), seed=0, warm=warm, one_pass=one_pass)

@@ -322,7 +322,10 @@ class SemiSupervisedVAENetwork(Network):
 
     def decode(self, z, r):
         """E[x | z] with class probabilities r: the mean of the classes' means."""
-        by_class = [self._x_mean(self._location(z, tf.one_hot(tf.fill(tf.shape(z)[:1], k), self.n_classes))) for k in range(self.n_classes)]
+        by_class = [
+            self._x_mean(self._location(z, tf.one_hot(tf.fill(tf.shape(z)[:1], k), self.n_classes)))
+            for k in range(self.n_classes)
+        ]
         return tf.einsum("rk,krd->rd", r, tf.stack(by_class))
 
     def _x_mean(self, location):
