@@ -19,7 +19,9 @@ __all__ = [
     "Pretrained",
     "conv_decoder",
     "conv_encoder",
+    "has_convolutions",
     "mlp",
+    "resolve_augmentation",
     "resolve_decoder",
     "resolve_encoder",
 ]
@@ -96,8 +98,24 @@ def _conv_filters(shape):
     return [32 * 2**i for i in range(depth)]
 
 
+def _check_sizes(hidden_layer_sizes):
+    if not len(hidden_layer_sizes):
+        raise ValueError("hidden_layer_sizes must hold at least one size with convolutions; got ().")
+
+
 def conv_encoder(shape, hidden_layer_sizes, activation, name):
-    """Strided convolutions sized by the image, then one dense layer; same parameters as `mlp`."""
+    """Strided convolutions sized by the image, then one dense layer.
+
+    Parameters
+    ----------
+    shape : tuple (height, width, channels)
+        Shape of one image.
+    hidden_layer_sizes : sequence of int
+        The last entry is the number of units of the dense layer.
+    activation, name
+        As in `mlp`.
+    """
+    _check_sizes(hidden_layer_sizes)
     layers = [
         keras.layers.Conv2D(n, 3 if i else 5, 2, "same", activation=activation, name=f"conv_{i}")
         for i, n in enumerate(_conv_filters(shape))
@@ -107,7 +125,20 @@ def conv_encoder(shape, hidden_layer_sizes, activation, name):
 
 
 def conv_decoder(shape, hidden_layer_sizes, activation, name, image_shape):
-    """A dense layer and convolutions that double the image up to `image_shape`, cropped to it; emits locations, flat."""
+    """A dense layer and convolutions that double the image up to `image_shape`, cropped to it; emits locations, flat.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one input row.
+    hidden_layer_sizes : sequence of int
+        The first entry is the number of units of the dense layer: the decoder mirrors an encoder.
+    activation, name
+        As in `mlp`.
+    image_shape : tuple (height, width, channels)
+        Shape of one image.
+    """
+    _check_sizes(hidden_layer_sizes)
     filters = _conv_filters(image_shape)
     factor = 2 ** len(filters)
     small = [math.ceil(side / factor) for side in image_shape[:2]]
@@ -134,7 +165,16 @@ DECODERS = {"mlp": mlp, "conv": conv_decoder}
 
 def _from_user(value, parameter):
     """A fresh copy of the user's Keras model, or what the user's callable returns."""
-    model = keras.models.clone_model(value) if isinstance(value, keras.Model) else value()
+    accepted = (
+        f"{parameter} must be a Keras model with one input of known shape (a Sequential model with keras.Input, or a "
+        "functional model)"
+    )
+    if isinstance(value, keras.Model):
+        if not getattr(value, "inputs", None):  # a subclass of keras.Model with layers that only its code knows
+            raise ValueError(f"{accepted}, or a callable that returns one; {value.name!r} cannot be copied.")
+        model = keras.models.clone_model(value)
+    else:
+        model = value()
     if not isinstance(model, keras.Model):
         raise TypeError(f"{parameter} must return a Keras model; it returned {type(model).__name__}.")
     if not model.built or not isinstance(getattr(model, "input_shape", None), tuple) or None in model.input_shape[1:]:
@@ -158,8 +198,9 @@ def _check_kind(value, parameter, names):
 def _gaussian_encoder(model):
     """The user's encoder with outputs [mean, log variance, ...] as a model that also gives the layer below the mean."""
     mean, log_variance = model.outputs[:2]
-    below = mean._keras_history.operation.input
-    features = keras.layers.Flatten(name="pi_features")(below)
+    history = mean._keras_history
+    below = history.operation._inbound_nodes[history.node_index].input_tensors
+    features = keras.layers.Flatten(name="pi_features")(below[0] if len(below) == 1 else mean)
     return keras.Model(model.inputs, [features, mean, log_variance], name=model.name)
 
 
@@ -232,6 +273,8 @@ def resolve_decoder(decoder, input_dim, image_shape, n_columns, hidden_layer_siz
         raise ValueError(
             f"decoder must read rows of shape ({input_dim},), the latent variables; it reads {model.input_shape[1:]}."
         )
+    if len(model.outputs) != 1:
+        raise ValueError(f"decoder must be a Keras model with one output; {model.name!r} has {len(model.outputs)}.")
     gives = "mean" if int(np.prod(model.output_shape[1:])) == n_columns else "features"
     flat = (
         model
@@ -239,6 +282,45 @@ def resolve_decoder(decoder, input_dim, image_shape, n_columns, hidden_layer_siz
         else keras.Sequential([model, keras.layers.Flatten(name="flatten")], name=model.name)
     )
     return Body(flat, (input_dim,), gives)
+
+
+def resolve_augmentation(augmentation, image_shape):
+    """A function that changes flat rows at random, as a fresh copy of the user's Keras layer does.
+
+    Parameters
+    ----------
+    augmentation : None or keras.layers.Layer
+        Reads and returns images, or rows of a table; applied with ``training=True``.
+    image_shape : tuple (height, width, channels) or None
+        Shape of one image, None for a table.
+
+    Returns
+    -------
+    function or None
+        (rows, n_columns) tensor -> (rows, n_columns) tensor.
+    """
+    if augmentation is None:
+        return None
+    if not isinstance(augmentation, keras.layers.Layer):
+        raise TypeError(f"augmentation must be None or a Keras layer; got {augmentation!r}.")
+    layer = type(augmentation).from_config(augmentation.get_config())
+
+    def augment(rows):
+        images = rows if image_shape is None else tf.reshape(rows, (-1, *image_shape))
+        return tf.reshape(layer(images, training=True), tf.shape(rows))
+
+    return augment
+
+
+def has_convolutions(model):
+    """Whether a model holds convolutions, at any depth; XLA compiles those for CPUs very slowly.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The model.
+    """
+    return any("Conv" in type(layer).__name__ or hasattr(layer, "layers") and has_convolutions(layer) for layer in model.layers)
 
 
 def run(body, rows, training=None):

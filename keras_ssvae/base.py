@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from keras_ssvae import inference, persistence, training
+from keras_ssvae.label_statistics import summarise_labels
 from keras_ssvae.labels import LabelCodec
 from keras_ssvae.seeding import derive_seeds, isolated_seed
 from keras_ssvae.tables import Table
@@ -26,7 +27,7 @@ def _check_X(X, estimator=None):
     """X as a float array (n, d), or (n, height, width[, channels]) for images; NaN is allowed, infinity is not."""
     ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
     if ndim in (3, 4):
-        X = check_array(X, allow_nd=True, ensure_2d=False, dtype=None, input_name="X", ensure_all_finite="allow-nan")
+        X = check_array(X, allow_nd=True, ensure_2d=False, input_name="X", ensure_all_finite="allow-nan")
         if 0 in X.shape:
             raise ValueError(f"X must hold at least one image with at least one pixel; got shape {X.shape}.")
         return X
@@ -52,6 +53,7 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         "early_stopping": ["boolean"],
         "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
         "callbacks": [None, list],
+        "augmentation": [None, callable],
         "jit_compile": ["boolean", StrOptions({"auto"})],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
@@ -60,8 +62,8 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     # What a family defines
 
-    def _make_network(self, table, n_classes, class_weight, total_weight, seed):
-        """A network of untrained weights; the weight of the labelled rows by class, and of all rows, set its scales."""
+    def _make_network(self, table, summary, seed):
+        """A network of untrained weights: a pure function of the parameters, a `Table`, a `LabelSummary` and a seed."""
         raise TypeError(f"{type(self).__name__} defines no network")
 
     # Training
@@ -125,12 +127,14 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")
         if len(kept) < len(values):
             values, codes, weight = values[kept], codes[kept], weight[kept]
-        seeds = derive_seeds(self.random_state, 3)
+        seeds = derive_seeds(self.random_state, 3 * (1 + (self.n_iter_ if warm else 0)))[-3:]
         table = self.table_ if warm else Table(self.likelihood).fit(values, X, weight)
         encoded = table.encode(values)
-        class_weight = np.bincount(codes[codes >= 0], weight[codes >= 0], minlength=codec.n_classes)
+        summary = summarise_labels(encoded.x, codes, weight, codec.n_classes)
+        if warm and one_pass and len(self.classes_) == len(codec.classes_):
+            summary.class_weight = summary.class_weight + self._labels.class_weight  # the class prior remembers all passes
         with isolated_seed(seeds[0]):
-            network = self._make_network(table, codec.n_classes, class_weight, weight.sum(), seeds[1])
+            network = self._make_network(table, summary, seeds[1])
             network.build_for(table.n_columns_)
         if warm:
             network.inherit(
@@ -138,10 +142,8 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             )
         history = training.train(network, encoded, codes, weight, self, seeds[2], warm=warm, one_pass=one_pass)
         validate_data(self, X, skip_check_array=True, reset=True)
-        if values.ndim > 2:
-            self.n_features_in_ = values.shape[1]
         self.table_, self.network_, self._codec = table, network, codec
-        self._class_weight, self._total_weight = class_weight, weight.sum()
+        self._labels = summary
         self.classes_ = codec.classes_
         if one_pass and warm:
             history = pd.concat([self.history_, history], ignore_index=True)
@@ -362,7 +364,7 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _rebuild_network(self, seed):
         """The network of this fitted estimator, with untrained weights."""
         with isolated_seed(seed):
-            network = self._make_network(self.table_, self._codec.n_classes, self._class_weight, self._total_weight, seed)
+            network = self._make_network(self.table_, self._labels, seed)
             network.build_for(self.table_.n_columns_)
         return network
 

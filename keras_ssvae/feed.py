@@ -14,7 +14,7 @@ import tensorflow as tf
 __all__ = ["Feed", "Stratum", "canonical_order", "labeled_rows_per_batch"]
 
 
-def canonical_order(x, codes):
+def canonical_order(x, codes, observed=None):
     """An order of rows that depends on what they hold and not on where they stand.
 
     Parameters
@@ -23,6 +23,8 @@ def canonical_order(x, codes):
         Encoded rows.
     codes : (n,) int array
         Class codes.
+    observed : (n, n_columns) array or None
+        0 where a cell is missing.
 
     Returns
     -------
@@ -33,6 +35,8 @@ def canonical_order(x, codes):
     key = codes.astype(np.int64).view(np.uint64) * factors[-1]
     for start in range(0, len(x), 8192):  # bounded memory: the bits of a block as 64-bit integers, hashed modulo 2**64
         bits = np.ascontiguousarray(x[start : start + 8192], np.float32).view(np.uint32).astype(np.uint64)
+        if observed is not None:  # a missing cell holds zero, but is not zero
+            bits = np.where(observed[start : start + 8192] > 0, bits, np.uint64(2**32))
         key[start : start + 8192] += ((bits ^ (bits << np.uint64(29))) * factors[:-1]).sum(axis=1, dtype=np.uint64)
     return np.argsort(key, kind="stable")
 
@@ -56,7 +60,7 @@ def labeled_rows_per_batch(n_labeled, n_rows, batch_size, requested="auto"):
     if requested != "auto":
         return min(int(requested), batch_size - 1)
     share = round(batch_size * n_labeled / n_rows)
-    return min(max(share, min(batch_size // 3, n_labeled)), batch_size - 1)
+    return min(max(share, min(max(batch_size // 3, 1), n_labeled)), batch_size - 1)
 
 
 class Stratum:
@@ -99,23 +103,27 @@ class Feed:
         Labelled rows a batch; None draws all rows alike.
     seed : int
         Seed of the order.
+    augment : function or None
+        (rows, n_columns) tensor -> the same shape: random changes that a row survives.
 
     Attributes
     ----------
     steps_per_epoch : int
-        Batches until the larger of the two groups, labelled and unlabelled rows, has been seen once.
+        Batches until the group that fills most of a batch, labelled or unlabelled rows, has been seen once. Weights do not
+        make an epoch longer.
     n_labeled : int
         Labelled rows in each batch.
     """
 
     max_chunk_bytes = 64 * 2**20
 
-    def __init__(self, encoded, codes, weight, batch_size, labeled_batch_size, seed):
+    def __init__(self, encoded, codes, weight, batch_size, labeled_batch_size, seed, augment=None):
         self._arrays = {"x": encoded.x, "y": codes}
         if encoded.observed is not None:
             self._arrays["observed"] = encoded.observed
+        self._augment = augment
         self._rng = np.random.RandomState(seed)
-        order = canonical_order(encoded.x, codes)
+        order = canonical_order(encoded.x, codes, encoded.observed)
         if labeled_batch_size is None:
             groups, sizes = [order], [batch_size]
             self.n_labeled = 0
@@ -132,7 +140,7 @@ class Feed:
 
     def chunks(self):
         """(chunks an epoch, steps a chunk): equal chunks, as few as memory allows."""
-        row_bytes = self._arrays["x"][:1].nbytes + 8
+        row_bytes = sum(values[:1].nbytes for values in self._arrays.values()) + 4
         fit = max(1, self.max_chunk_bytes // (row_bytes * len(self._row_weight)))
         count = math.ceil(self.steps_per_epoch / fit)
         return count, math.ceil(self.steps_per_epoch / count)
@@ -155,6 +163,9 @@ class Feed:
             chunk = {
                 name: tf.ensure_shape(tf.gather(values, rows), (*shape, *values.shape[1:])) for name, values in arrays.items()
             }
+            if self._augment is not None:
+                flat = self._augment(tf.reshape(chunk["x"], (-1, chunk["x"].shape[-1])))
+                chunk["x"] = tf.ensure_shape(tf.reshape(flat, tf.shape(chunk["x"])), chunk["x"].shape)
             return {**chunk, "weight": weight}
 
         signature = tf.TensorSpec(shape, tf.int32)

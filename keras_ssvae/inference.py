@@ -32,17 +32,14 @@ def run(network, method, *inputs, **settings):
     -------
     array or dict of arrays
     """
-    arrays = []
-    for given in inputs:
-        arrays += [given.x, _observed(given)] if isinstance(given, Encoded) else [np.asarray(given)]
-    n_rows = len(arrays[0])
+    n_rows = len(inputs[0].x if isinstance(inputs[0], Encoded) else inputs[0])
     function = getattr(network, method)
     if n_rows > BLOCK:  # worth a trace
         function = network.graph_function(method, **settings)
         settings = {}
     blocks = []
     for start in range(0, n_rows, BLOCK):
-        rows = [a[start : start + BLOCK] for a in arrays]
+        rows = [array for given in inputs for array in _rows(given, slice(start, start + BLOCK))]
         count = len(rows[0])
         size = BLOCK if n_rows > BLOCK else next(b for b in BUCKETS if b >= count)
         padded = [tf.constant(np.concatenate([r, np.zeros((size - count, *r.shape[1:]), r.dtype)])) for r in rows]
@@ -51,5 +48,9 @@ def run(network, method, *inputs, **settings):
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *blocks)
 
 
-def _observed(encoded):
-    return np.ones_like(encoded.x) if encoded.observed is None else encoded.observed
+def _rows(given, rows):
+    """The arrays of a block."""
+    if not isinstance(given, Encoded):
+        return [np.asarray(given)[rows]]
+    x = given.x[rows]
+    return [x, np.ones_like(x) if given.observed is None else given.observed[rows]]

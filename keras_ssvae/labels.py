@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 
-__all__ = ["UNLABELED", "LabelCodec", "UnlabeledWarning", "class_prior", "is_unlabeled"]
+__all__ = ["UNLABELED", "LabelCodec", "UnlabeledWarning", "is_unlabeled"]
 
 UNLABELED = -1
 """The code of an unlabelled row, and the default of every parameter ``unlabeled``."""
@@ -405,34 +405,3 @@ def _listed(labels, limit=5):
 
 def _listed_types(labels):
     return ", ".join(sorted({type(label).__name__ for label in labels}))
-
-
-def class_prior(prior, class_weight):
-    """p(y), the probability of each class before a row is seen.
-
-    Parameters
-    ----------
-    prior : {"empirical", "uniform"} or array-like of shape (n_classes,)
-        "empirical" is the labels' frequencies with one more label for every class; probabilities are scaled to sum to one.
-    class_weight : (n_classes,) array
-        Weight of the labelled rows by class.
-
-    Returns
-    -------
-    (n_classes,) array
-        Positive, sums to one.
-
-    Raises
-    ------
-    ValueError
-        If the probabilities are too few, too many, negative or zero.
-    """
-    if isinstance(prior, str):
-        counts = class_weight + 1.0 if prior == "empirical" else np.ones(len(class_weight))
-    else:
-        counts = np.asarray(prior, float)
-        if counts.shape != (len(class_weight),) or not np.isfinite(counts).all() or (counts <= 0).any():
-            raise ValueError(
-                f"class_prior must hold a positive probability for each of the {len(class_weight)} classes; got {prior!r}."
-            )
-    return counts / counts.sum()

@@ -150,10 +150,10 @@ class Network(keras.Model):
 
     def build_for(self, n_columns):
         """Create all variables for rows of `n_columns`, by one dry call of every objective."""
+        self.built = True  # or Keras would warn of layers that only a later stage calls
         for stage in self.stages():
             self._training.stage = stage
             self._dry_call(n_columns)
-        self.built = True
 
     def _dry_call(self, n_columns):
         """Names of the terms of the stage, from a batch of empty rows."""
@@ -282,7 +282,7 @@ class Network(keras.Model):
         key = (method, *sorted(settings.items()))
         if key not in self._functions.by_key:
             function = functools.partial(getattr(self, method), **settings)
-            self._functions.by_key[key] = tf.function(function, reduce_retracing=True)
+            self._functions.by_key[key] = tf.function(function, autograph=False, reduce_retracing=True)
         return self._functions.by_key[key]
 
     def row_terms(self, x, observed, codes):

@@ -7,32 +7,69 @@ the first two, so it is built again and given its weights.
 import io
 import json
 import os
+import struct
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 import keras_ssvae
+from keras_ssvae.label_statistics import LabelSummary
 from keras_ssvae.labels import LabelCodec
+from keras_ssvae.seeding import isolated_seed
 from keras_ssvae.tables import Table
 
 __all__ = ["load", "pack_network", "save", "unpack_network"]
 
 FORMAT = 1
-PARTS = {"LabelCodec": LabelCodec, "Table": Table}  # our own classes that a file may name
+UNREADABLE = (  # what reading a damaged or altered file can come to
+    *(
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        NotImplementedError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ),
+    *(struct.error, zipfile.BadZipFile, zlib.error),
+)
+TAGS = {
+    *("array", "categories", "dict", "dtype", "frame", "index", "layer", "missing", "model", "objects", "optimizer", "part"),
+    *("scalar", "series", "tuple"),
+}
+PARTS = {"LabelCodec": LabelCodec, "LabelSummary": LabelSummary, "Table": Table}  # our own classes that a file may name
 
 
 def pack_network(state):
-    """The pickled state of an estimator: the network replaced by its seed and weights."""
+    """The pickled state of an estimator: the network replaced by its seed and weights.
+
+    Parameters
+    ----------
+    state : dict
+        Attributes of a fitted estimator.
+    """
     network = state["network_"]
     return {**state, "network_": {"seed": network.seed, "weights": network.get_weights()}}
 
 
 def unpack_network(blank, state):
-    """The opposite of `pack_network`; `blank` is an unfitted estimator of the class."""
+    """The opposite of `pack_network`.
+
+    Parameters
+    ----------
+    blank : GenerativeEstimator
+        An empty estimator of the class; used up.
+    state : dict
+        What `pack_network` returned.
+    """
     packed = state.get("network_")
     if not isinstance(packed, dict):
         return state
@@ -57,16 +94,21 @@ def save(estimator, path):
     TypeError
         If a parameter cannot be written as data; pickle is the way then.
     """
-    state = {name: value for name, value in pack_network(estimator.__dict__).items() if name != "_sklearn_output_config"}
-    for name in ("encoder", "decoder"):
-        if callable(state.get(name)) and not isinstance(state[name], keras.Model):
-            state[name] = state[name]()  # the architecture it stands for; the weights are the network's
+    check_is_fitted(estimator)
+    state = pack_network(estimator.__dict__)
     writer = _Writer()
-    tree = writer.tree(state, "")
+    with isolated_seed(0):  # Keras draws from the global generators when it makes layers
+        for name in ("encoder", "decoder"):
+            if callable(state.get(name)) and not isinstance(state[name], keras.Model):
+                state[name] = state[name]()  # the architecture it stands for; the weights are the network's
+        tree = {"dict": [[name, writer.tree(value, name)] for name, value in state.items()]}
     header = {"format": FORMAT, "version": keras_ssvae.__version__, "estimator": type(estimator).__name__, "state": tree}
     path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # as any other file: a temporary one is for its owner alone
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("estimator.json", json.dumps(header))
             for name, content in writer.files.items():
@@ -99,22 +141,28 @@ def load(path):
         if not os.path.exists(path):
             raise FileNotFoundError(f"No such file: {os.fspath(path)!r}.")
         raise ValueError(f"{os.fspath(path)!r} is not a file that keras_ssvae wrote.")
-    with zipfile.ZipFile(path) as archive:
-        if "estimator.json" not in archive.namelist():
-            raise ValueError(f"{os.fspath(path)!r} is not a file that keras_ssvae wrote.")
-        header = json.loads(archive.read("estimator.json"))
-        if header["format"] > FORMAT:
-            raise ValueError(
-                f"{os.fspath(path)!r} was written by keras_ssvae {header['version']}, which is newer than this one."
-            )
-        from keras_ssvae import families
+    try:
+        with zipfile.ZipFile(path) as archive, isolated_seed(0):
+            return _read(archive)
+    except UNREADABLE as error:
+        raise ValueError(f"Cannot read {os.fspath(path)!r}: {error or type(error).__name__}") from error
 
-        if header["estimator"] not in families.__all__:
-            raise ValueError(f"{os.fspath(path)!r} names an unknown estimator, {header['estimator']!r}.")
-        state = _Reader(archive).value(header["state"])
+
+def _read(archive):
+    if "estimator.json" not in archive.namelist():
+        raise ValueError("it is not a file that keras_ssvae wrote.")
+    header = json.loads(archive.read("estimator.json"))
+    if header["format"] > FORMAT:
+        raise ValueError(f"it was written by keras_ssvae {header['version']}, which is newer than this one.")
+    from keras_ssvae import families
+
+    if header["estimator"] not in families.__all__:
+        raise ValueError(f"it names an unknown estimator, {header['estimator']!r}.")
+    state = _Reader(archive).value(header["state"])
     cls = getattr(families, header["estimator"])
     estimator = cls.__new__(cls)
     estimator.__dict__.update(unpack_network(cls.__new__(cls), state))
+    check_is_fitted(estimator, "network_")
     return estimator
 
 
@@ -135,8 +183,10 @@ class _Writer:
         if isinstance(value, list):
             return [self.tree(v, where) for v in value]
         if isinstance(value, dict):
-            return {"dict": [[self.tree(k, where), self.tree(v, f"{where}{k}")] for k, v in value.items()]}
-        for kind, tag in ((tuple, "tuple"), (pd.Index, "index"), (pd.Series, "series")):
+            return {"dict": [[self.tree(k, where), self.tree(v, f"{where}.{k}")] for k, v in value.items()]}
+        if isinstance(value, pd.Index):
+            return {"index": [self.tree(list(value.names), where), self.tree(value.tolist(), where)]}
+        for kind, tag in ((tuple, "tuple"), (pd.Series, "series")):
             if isinstance(value, kind):
                 return {tag: [self.tree(v, where) for v in (value.tolist() if tag != "tuple" else value)]}
         if isinstance(value, np.ndarray):
@@ -145,6 +195,8 @@ class _Writer:
             return {"scalar": self._array(np.asarray(value), where)}
         if isinstance(value, pd.DataFrame):
             return {"frame": [[str(name), self.tree(list(column), where)] for name, column in value.items()]}
+        if isinstance(value, pd.CategoricalDtype):
+            return {"categories": [self.tree(value.categories, where), bool(value.ordered)]}
         if isinstance(value, (np.dtype, pd.api.extensions.ExtensionDtype)):
             return {"dtype": value.str if isinstance(value, np.dtype) else str(value)}
         if value is pd.NA:
@@ -152,9 +204,11 @@ class _Writer:
         if type(value).__name__ in PARTS:
             return {"part": [type(value).__name__, self.tree(value.__dict__, where)]}
         if isinstance(value, keras.Model):
-            return {"model": self._model(value)}
-        if isinstance(value, keras.optimizers.Optimizer):
+            return {"model": self._model(value, where)}
+        if type(value).__module__.startswith("keras.") and isinstance(value, keras.optimizers.Optimizer):
             return {"optimizer": json.loads(json.dumps(keras.optimizers.serialize(value), default=float))}
+        if type(value).__module__.startswith("keras.") and isinstance(value, keras.layers.Layer):
+            return {"layer": keras.saving.serialize_keras_object(value)}
         raise TypeError(f"save cannot write {where} = {value!r} as data; set it to None or use pickle.")
 
     def _array(self, value, where):
@@ -164,10 +218,14 @@ class _Writer:
         np.save(buffer, value, allow_pickle=False)
         return {"array": self._file("npy", buffer.getvalue())}
 
-    def _model(self, model):
+    def _model(self, model, where):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.keras"
-            model.save(file)
+            try:
+                model.save(file)
+                keras.models.load_model(file, compile=False, safe_mode=True)
+            except (TypeError, ValueError, NotImplementedError) as error:  # layers that Keras cannot find by name, or code
+                raise TypeError(f"save cannot write {where} = {model!r} as data; set it to None or use pickle.") from error
             return self._file("keras", file.read_bytes())
 
 
@@ -183,6 +241,8 @@ class _Reader:
         if not isinstance(tree, dict):
             return tree
         ((tag, content),) = tree.items()
+        if tag not in TAGS:
+            raise ValueError(f"unknown tag {tag!r}")
         return getattr(self, f"_{tag}")(content)
 
     def _dict(self, content):
@@ -192,7 +252,9 @@ class _Reader:
         return tuple(self.value(content))
 
     def _index(self, content):
-        return pd.Index(self.value(content))
+        names, values = (self.value(part) for part in content)
+        index = pd.Index(values)
+        return index.set_names(names)
 
     def _series(self, content):
         return pd.Series(self.value(content))
@@ -214,6 +276,16 @@ class _Reader:
     def _dtype(self, content):
         return pd.api.types.pandas_dtype(content)
 
+    def _categories(self, content):
+        categories, ordered = content
+        return pd.CategoricalDtype(self.value(categories), ordered)
+
+    def _layer(self, content):
+        layer = keras.saving.deserialize_keras_object(content, safe_mode=True)
+        if not isinstance(layer, keras.layers.Layer):
+            raise ValueError(f"{content['class_name']!r} is no layer of Keras")
+        return layer
+
     def _missing(self, content):
         return pd.NA
 
@@ -230,4 +302,7 @@ class _Reader:
             return keras.models.load_model(file, compile=False, safe_mode=True)
 
     def _optimizer(self, content):
-        return keras.optimizers.deserialize(content)
+        optimizer = keras.optimizers.deserialize(content)
+        if not isinstance(optimizer, keras.optimizers.Optimizer):
+            raise ValueError(f"{content['class_name']!r} is no optimizer of Keras")
+        return optimizer

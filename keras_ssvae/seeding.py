@@ -25,7 +25,7 @@ def derive_seeds(random_state, count):
         Each in [0, 2**31 - 1).
     """
     if random_state is None:  # fresh entropy rather than numpy's global generator, which belongs to the user
-        return [int(s) for s in np.random.SeedSequence().generate_state(count) >> 1]
+        return [int(s) % (2**31 - 1) for s in np.random.SeedSequence().generate_state(count)]
     return [int(s) for s in check_random_state(random_state).randint(2**31 - 1, size=count)]
 
 

@@ -69,7 +69,7 @@ class Table:
         frame = isinstance(original, pd.DataFrame)
         self.columns_ = original.columns if frame else None
         self.dtypes_ = list(original.dtypes) if frame else [getattr(original, "dtype", np.dtype(float))]
-        low, high = (np.fmin.reduce(flat, axis=None), np.fmax.reduce(flat, axis=None)) if flat.size else (0.0, 1.0)
+        low, high = float(np.fmin.reduce(flat, axis=None)), float(np.fmax.reduce(flat, axis=None))
         if self.likelihood == "auto":
             binary = np.all((flat == 0) | (flat == 1) | np.isnan(flat)) and low < high
             self.likelihood_ = "bernoulli" if self.image_shape_ or binary else "gaussian"
@@ -79,7 +79,8 @@ class Table:
             self._fit_unit_interval(low, high)
         else:
             self._fit_standard(flat, weight)
-        self.is_binary_ = self.likelihood_ == "bernoulli" and bool(np.isin(flat[~np.isnan(flat)], (low, high)).all())
+        ends = self.center_[0], self.center_[0] + self.scale_[0]
+        self.is_binary_ = self.likelihood_ == "bernoulli" and bool(np.isin(flat[~np.isnan(flat)], ends).all())
         return self
 
     def _fit_unit_interval(self, low, high):
@@ -89,10 +90,10 @@ class Table:
                     f"likelihood='bernoulli' accepts values between 0 and 1; X has values from {low:g} to {high:g}."
                 )
             low, high = 0.0, 1.0
+        elif np.isnan(low) or 0 <= low and high <= 1:
+            low, high = 0.0, 1.0
         elif self.dtypes_[0] == np.uint8:
             low, high = 0.0, 255.0
-        elif 0 <= low and high <= 1:
-            low, high = 0.0, 1.0
         self.center_ = np.full(self.n_columns_, float(low))
         self.scale_ = np.full(self.n_columns_, float(high - low) if high > low else 1.0)
 
@@ -102,25 +103,36 @@ class Table:
         total = share.sum(axis=0)
         safe = np.where(total > 0, total, 1.0)
         offset = np.where(known.any(axis=0), np.fmin.reduce(flat, axis=0), 0.0)  # far from zero, a plain sum loses digits
-        mean = (share * np.where(known, flat - offset, 0.0)).sum(axis=0) / safe
+        unit = np.where(known.any(axis=0), np.fmax.reduce(flat, axis=0), 0.0).astype(float) / 2 - offset / 2
         if self.image_shape_:
-            mean[:] = mean.mean()
-        square = np.square(np.where(known, flat - offset - mean, 0.0))
+            offset[:] = offset.min()
+            unit[:] = unit.max()
+        unit[unit == 0] = 1.0
+        unit = np.exp2(np.ceil(np.log2(unit)))
+        offset = offset.astype(float)
+        mean = (share * np.where(known, flat / unit - offset / unit, 0.0)).sum(axis=0) / safe
+        if self.image_shape_:
+            mean[:] = (mean * total).sum() / safe.sum()
+        square = np.square(np.where(known, flat / unit - offset / unit - mean, 0.0))
         scale = np.sqrt((share * square).sum(axis=0) / safe)
         if self.image_shape_:
-            scale[:] = np.sqrt(np.square(scale).mean())
+            scale[:] = np.sqrt((np.square(scale) * total).sum() / safe.sum())
+        scale, mean = scale * unit, mean * unit
         # a spread that is rounding error is none: 1e9 + 0 and 1e9 + 1e-7 are one value
-        scale[scale <= 1e-12 * np.maximum(np.abs(offset + mean), 1e-300)] = 1.0
+        scale[scale <= 1e-12 * np.abs(offset + mean)] = 1.0
         # rounded, so that rows in another order, or a weight of two for a row given twice, give the very same scaling
-        self.scale_ = scale.astype(np.float32).astype(float)
-        self.scale_[self.scale_ == 0] = 1.0
-        grain = self.scale_ * 2.0**-20
+        fraction, exponent = np.frexp(scale)
+        self.scale_ = np.ldexp(fraction.astype(np.float32).astype(float), exponent)
+        grain = np.maximum(self.scale_, np.abs(offset + mean) * 2.0**-40) * 2.0**-20
         self.center_ = np.round((offset + mean) / grain) * grain
 
     def encode(self, X):
         """Validated float array -> `Encoded`."""
         flat = X.reshape(len(X), self.n_columns_)
-        x = ((flat - self.center_) / self.scale_).astype(np.float32)
+        # in the support, or with finite squares: a row from far outside is strange, and no error
+        bounds = (0.0, 1.0) if self.likelihood_ == "bernoulli" else (-1e15, 1e15)
+        with np.errstate(over="ignore"):
+            x = ((flat - self.center_) / self.scale_).clip(*bounds).astype(np.float32)
         missing = np.isnan(x)
         if not missing.any():
             return Encoded(x)
@@ -139,10 +151,15 @@ class Table:
 
     @staticmethod
     def _cast(values, dtype):
+        if isinstance(dtype, pd.CategoricalDtype):
+            known = dtype.categories.to_numpy(float)
+            return pd.Categorical.from_codes(np.abs(values[:, None] - known).argmin(axis=1), dtype=dtype)
         kind = getattr(dtype, "kind", "O")
         if kind == "b":
             return values >= 0.5
         if kind in "iu":
             info = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
-            return np.rint(values).clip(info.min, info.max).astype(getattr(dtype, "numpy_dtype", dtype))
+            whole = np.rint(values)
+            inside = np.where(whole >= float(info.max), 0, whole.clip(min=info.min)).astype(info.dtype)
+            return np.where(whole >= float(info.max), info.dtype.type(info.max), inside)
         return values.astype(getattr(dtype, "numpy_dtype", dtype)) if kind == "f" else values

@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pandas as pd
 
+from keras_ssvae import backbones
 from keras_ssvae.feed import Feed
+from keras_ssvae.seeding import isolated_seed
 
 __all__ = ["split_validation", "train"]
 
@@ -49,34 +51,47 @@ def train(network, encoded, codes, weight, settings, seed, warm=False, one_pass=
     if settings.early_stopping and not one_pass:
         training, validation = split_validation(codes, settings.validation_fraction, rng)
     held_out = 0 if validation is None else int((codes[validation] >= 0).sum())
+    augment = None
+    if settings.augmentation is not None:
+        with isolated_seed(rng.randint(2**31 - 1)):
+            augment = backbones.resolve_augmentation(settings.augmentation, network.image_shape)
     frames = []
     for stage in stages:
-        feed = Feed(encoded[training], codes[training], weight[training], settings.batch_size,
-                    settings.labeled_batch_size if stage.labeled_rows else None, rng.randint(2**31 - 1))  # fmt: skip
+        labeled_batch_size = settings.labeled_batch_size if stage.labeled_rows else None
+        rows = encoded[training], codes[training], weight[training]
+        feed = Feed(*rows, settings.batch_size, labeled_batch_size, rng.randint(2**31 - 1), augment)
         chunks, steps = feed.chunks()
         epochs = _epochs(settings.epochs, feed.steps_per_epoch)
         epochs = 1 if one_pass else max(1, round(epochs * stage.share / total_share))
-        total_steps = epochs * chunks * steps
-        rate = settings.learning_rate * stage.learning_rate
-        make = _Optimizers(settings.optimizer, rate, None if one_pass else total_steps)
-        eager = settings.jit_compile == "auto" and total_steps <= EAGER_STEPS
-        jit = total_steps > GRAPH_STEPS and stage.compiles if settings.jit_compile == "auto" else settings.jit_compile
-        network.prepare(stage, {name: make() for name in stage.objectives}, total_steps, encoded.x.shape[1], jit, eager)
+        _prepare(network, stage, settings, epochs * chunks * steps, encoded.x.shape[1], one_pass)
         callbacks, held = list(settings.callbacks or []), None
         if validation is not None:
             by_label = held_out >= ENOUGH_LABELS and "classification" in network.term_names
             held = _validation_data(encoded[validation], codes[validation], weight[validation], by_label, settings.batch_size)
-            monitor = "val_classification" if by_label else "val_loss"
-            patience = settings.n_iter_no_change
+            monitor, patience = "val_classification" if by_label else "val_loss", settings.n_iter_no_change
             callbacks.append(keras.callbacks.EarlyStopping(monitor, 0.0, patience, mode="min", restore_best_weights=True))
         record = network.fit(
-            feed.dataset(), epochs=epochs, steps_per_epoch=chunks, verbose=int(settings.verbose), callbacks=callbacks,
-            validation_data=held, shuffle=False,
-        )  # fmt: skip
+            feed.dataset(),
+            epochs=epochs,
+            steps_per_epoch=chunks,
+            verbose=int(settings.verbose),
+            callbacks=callbacks,
+            validation_data=held,
+            shuffle=False,
+        )
         network.end_stage(stage.name, encoded[training])
         frames.append(pd.DataFrame(record.history).assign(stage=stage.name))
     history = pd.concat(frames, ignore_index=True)
     return history[["stage", "loss", *[c for c in history if c not in ("stage", "loss")]]]
+
+
+def _prepare(network, stage, settings, total_steps, n_columns, constant_rate):
+    """Give the network its optimizers for a stage, and the mode of execution that suits the number of steps."""
+    rate = settings.learning_rate * stage.learning_rate
+    make = _Optimizers(settings.optimizer, rate, None if constant_rate else total_steps)
+    eager = settings.jit_compile == "auto" and total_steps <= EAGER_STEPS
+    jit = total_steps > GRAPH_STEPS and stage.compiles if settings.jit_compile == "auto" else settings.jit_compile
+    network.prepare(stage, {name: make() for name in stage.objectives}, total_steps, n_columns, jit, eager)
 
 
 def _epochs(requested, steps_per_epoch):
@@ -98,10 +113,14 @@ def split_validation(codes, fraction, rng):
     rng : RandomState
         Source of the split.
     """
-    held = []
+    held, owed = [], 0.0
     for group in np.unique(codes):
         rows = rng.permutation(np.flatnonzero(codes == group))
-        held.append(rows[: min(round(fraction * len(rows)), len(rows) - 1)])
+        share = fraction * len(rows) + (owed if group >= 0 else 0.0)
+        count = min(round(share), len(rows) - 1)
+        if group >= 0:  # what rounding took from one class, the next ones give
+            owed = min(max(share - count, -0.5), 0.5)
+        held.append(rows[:count])
     validation = np.sort(np.concatenate(held))
     if len(validation) == 0:
         raise ValueError(

@@ -252,6 +252,30 @@ def test_images_of_bytes(cls):
         model.predict(X[:, :6])
 
 
+def test_augmentation_is_used_in_training_only(cls):
+    import keras
+
+    y = np.arange(40) % 2
+    X = np.zeros((40, 8, 8), np.float32)
+    X[np.arange(40), 4, 2 + 3 * y] = 1.0  # one pixel: which column tells the class, which row does not
+    shift = keras.layers.RandomTranslation((-0.4, 0.4), 0.0, fill_mode="constant", interpolation="nearest", seed=0)
+    settings = {"code_dim": None, "encoder": "mlp", "decoder": "mlp", "epochs": 60, "random_state": 0}
+    state = shift.get_config()
+    augmented = make(cls, augmentation=shift, **settings).fit(X, y)
+    assert shift.get_config() == state
+    other = np.roll(X, 2, axis=1)
+    assert augmented.score(other, y) > 0.95
+    np.testing.assert_array_equal(augmented.predict_proba(other), augmented.predict_proba(other))
+    twin = make(cls, augmentation=shift, **settings).fit(X, y)
+    np.testing.assert_array_equal(twin.predict_proba(other), augmented.predict_proba(other))
+
+
+def test_augmentation_must_be_a_keras_layer(cls, rows):
+    X, y_partial, _ = rows
+    with pytest.raises(TypeError, match="augmentation must be None or a Keras layer"):
+        make(cls, augmentation=lambda x: x).fit(X, y_partial)
+
+
 # Randomness
 
 PROGRAM = """

@@ -234,12 +234,15 @@ def test_columns_are_standardised():
     np.testing.assert_allclose(x.std(axis=0), 1, rtol=1e-5)
 
 
-def test_images_are_standardised_as_a_whole():
-    X = rng().uniform(-3, 9, size=(N, 4, 5))
-    x = fitted(X, "gaussian").encode(X).x.astype(float)
-    assert abs(x.mean()) < 1e-5
+@pytest.mark.parametrize("gaps", [False, True])
+def test_images_are_standardised_as_a_whole(gaps):
+    X = rng().uniform(-3, 9, size=(N, 4, 5)) * np.linspace(0.1, 1, 5)
+    if gaps:
+        X[rng(1).uniform(size=X.shape) < np.linspace(0, 0.9, 5)] = NAN
     table = fitted(X, "gaussian")
     assert len(set(table.center_)) == len(set(table.scale_)) == 1
+    np.testing.assert_allclose(table.center_[0], np.nanmean(X), rtol=1e-5)
+    np.testing.assert_allclose(table.scale_[0], np.nanstd(X), rtol=1e-5)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.7, 0.1, 1e9, 1e-300, 1e300, -1e307])

@@ -285,16 +285,14 @@ def test_early_stopping_goes_back_to_the_best_epoch(patience):
     path = []
     record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: path.append(float(network.w)))
     network = Mean()
-    history = train(
-        network, x=x, batch_size=30, epochs=40, early_stopping=True, n_iter_no_change=patience, callbacks=[record],
-        learning_rate=0.05,
-    )  # fmt: skip
-    rates = [0.05] * 29 + [0.01] * 11
+    stopping = {"early_stopping": True, "n_iter_no_change": patience}
+    history = train(network, x=x, batch_size=30, epochs=14, callbacks=[record], **stopping)
+    rates = [0.1] * 10 + [0.02] * 4
     np.testing.assert_allclose(path, descent(rates[: len(path)], mean=3)[1:], rtol=1e-4)
     np.testing.assert_allclose(history["val_loss"], x[held].var() + (np.array(path) - 2) ** 2, rtol=1e-4)
     best = int(history["val_loss"].argmin())
-    assert len(history) == min(best + 1 + patience, 40)
-    assert best < 39
+    assert len(history) == min(best + 1 + patience, 14)
+    assert best < 9
     assert float(network.w) == path[best]
 
 

@@ -10,8 +10,9 @@ import tensorflow as tf
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae import backbones, inference, labels, noise, terms
+from keras_ssvae import backbones, inference, noise, terms
 from keras_ssvae.base import GenerativeEstimator, LabelPredictorMixin
+from keras_ssvae.label_statistics import class_prior
 from keras_ssvae.layers import GaussianHead, LabelMerge, PiLayer
 from keras_ssvae.likelihoods import make_likelihood
 from keras_ssvae.network import Network, Stage
@@ -87,10 +88,12 @@ class SemiSupervisedVAENetwork(Network):
         p(y).
     label_weight : float
         Rows by labelled row; with `classification_weight` the weight of a known label.
+    latent_dim, hidden_layer_sizes, code_layer_sizes, activation, encoder, decoder, likelihood, label_input
+        As in `SemiSupervisedVAE`.
     code_dim : int or None
         Number of dimensions of the code.
-    **settings
-        As the parameters of `SemiSupervisedVAE`, resolved.
+    classification_weight, consistency_weight, kl_warmup
+        As in `SemiSupervisedVAE`.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class SemiSupervisedVAENetwork(Network):
         self.n_classes = len(class_prior)
         self.latent_dim = latent_dim
         self.code_dim = code_dim or 0
+        self.image_shape = image_shape
         self.label_input = label_input
         self.label_weight = label_weight
         self.classification_weight = classification_weight
@@ -114,7 +118,11 @@ class SemiSupervisedVAENetwork(Network):
 
         x_sizes = hidden_layer_sizes if code_dim is None else code_layer_sizes
         x_body = backbones.resolve_encoder(encoder, image_shape, n_columns, x_sizes, activation)
-        conv = any(isinstance(layer, keras.layers.Conv2D) for layer in x_body.model.layers)
+        given = [output.shape[-1] for output in x_body.model.outputs[1:]]
+        wanted = ("latent_dim", latent_dim) if code_dim is None else ("code_dim", code_dim)
+        if any(dim != wanted[1] for dim in given):
+            raise ValueError(f"encoder gives a mean and log variance of {given} dimensions; it needs {wanted[0]}={wanted[1]}.")
+        conv = backbones.has_convolutions(x_body.model)
         sizes = tuple(reversed(hidden_layer_sizes))
 
         def x_decoder(input_dim, sizes):
@@ -136,6 +144,8 @@ class SemiSupervisedVAENetwork(Network):
             self.bottom = backbones.Body(body, (units or latent_dim,))
             self.likelihood = make_likelihood("gaussian", code_dim, name="code_likelihood")
         self.top_model, self.bottom_model = self.top.model, self.bottom.model
+        x_out = self.bottom_model if self.code is None else self.code.decoder_model
+        self.compiles = not (conv or backbones.has_convolutions(x_out))
         if self.top.gives == "gaussian":
             self.pi = keras.layers.Dense(self.n_classes, name="pi")
         else:
@@ -168,12 +178,13 @@ class SemiSupervisedVAENetwork(Network):
     def stages(self):
         joint = self._joint_terms
         if self.code is None:
-            return [Stage("train", {"loss": (joint, [self])})]
+            return [Stage("train", {"loss": (joint, [self])}, compiles=self.compiles)]
         layers = [self.top_model, self.bottom_model, self.pi, self.merge, self.likelihood]
+        prepare = {"labeled_rows": False, "prepares": True, "compiles": self.compiles}
         return [
-            Stage("pretrain", {"loss": (self._code_terms, [self.code])}, 0.4, labeled_rows=False, prepares=True),
-            Stage("semi-supervised", {"loss": (self._latent_terms, layers)}, 0.3),
-            Stage("together", {"loss": (joint, [self])}, 0.3),
+            Stage("pretrain", {"loss": (self._code_terms, [self.code])}, 0.4, **prepare),
+            Stage("semi-supervised", {"loss": (self._latent_terms, layers)}, 0.3, compiles=self.compiles),
+            Stage("together", {"loss": (joint, [self])}, 0.3, learning_rate=0.25, compiles=self.compiles),
         ]
 
     def end_stage(self, name, encoded):
@@ -431,7 +442,9 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
         v has (columns, or dimensions of the code in use): a row is worth about a nat a value, and so few labels are neither
         drowned by many rows and columns nor the reverse.
     consistency_weight : float or "auto", default="auto"
-        Weight of the consistency term, in units of the same number of nats. "auto" is 1.
+        Weight of the consistency term, in units of the same number of nats. The term assumes that rows that lie together
+        share a class. "auto" asks the labels: it is the agreement, from 0 for chance to 1, of each label with that of the
+        nearest other labelled row (`keras_ssvae.label_statistics.label_agreement`).
     kl_warmup : float, default=0.0
         Share of a stage's steps over which the weight of the latent variables' KL terms rises from 0 to 1.
     optimizer : str or keras.optimizers.Optimizer, default="adamw"
@@ -454,6 +467,10 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
         Epochs without improvement that early stopping waits for.
     callbacks : list of keras.callbacks.Callback, default=None
         Passed to Keras in every stage.
+    augmentation : keras.layers.Layer, default=None
+        Random changes that leave a row's class as it is, applied in training only, labelled and unlabelled rows alike: a Keras
+        preprocessing layer, or a Sequential of several. Reads images (rows, height, width, channels) with values from 0 to
+        1, or rows of scaled columns. A copy with a seed of ours is used.
     jit_compile : bool or "auto", default="auto"
         Whether XLA compiles the training step. "auto" decides by the number of steps, and runs a handful eagerly.
     warm_start : bool, default=False
@@ -546,6 +563,7 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
         early_stopping=False,
         n_iter_no_change=10,
         callbacks=None,
+        augmentation=None,
         jit_compile="auto",
         warm_start=False,
         verbose=0,
@@ -575,6 +593,7 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
         self.early_stopping = early_stopping
         self.n_iter_no_change = n_iter_no_change
         self.callbacks = callbacks
+        self.augmentation = augmentation
         self.jit_compile = jit_compile
         self.warm_start = warm_start
         self.verbose = verbose
@@ -615,14 +634,13 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
             f"{type(vae).__name__}."
         )
 
-    def _make_network(self, table, n_classes, class_weight, total_weight, seed):
-        labeled = class_weight.sum()
+    def _make_network(self, table, summary, seed):
         return SemiSupervisedVAENetwork(
             seed,
             n_columns=table.n_columns_,
             image_shape=table.image_shape_,
-            class_prior=labels.class_prior(self.class_prior, class_weight),
-            label_weight=total_weight / labeled if labeled else 0.0,
+            class_prior=class_prior(self.class_prior, summary.class_weight),
+            label_weight=summary.rows_per_label,
             latent_dim=self.latent_dim,
             hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             code_layer_sizes=tuple(self.code_layer_sizes),
@@ -633,7 +651,7 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
             label_input=self.label_input,
             code_dim=self._resolve_code_dim(table),
             classification_weight=self.classification_weight,
-            consistency_weight=1.0 if self.consistency_weight == "auto" else self.consistency_weight,
+            consistency_weight=summary.agreement if self.consistency_weight == "auto" else self.consistency_weight,
             kl_warmup=self.kl_warmup,
         )
 
