@@ -115,6 +115,11 @@ class Network(keras.Model):
         return 1.0 if self._training.testing else tf.minimum(self.step / self.total_steps, 1.0)
 
     @property
+    def stage_name(self):
+        """Name of the stage in training."""
+        return self._training.stage.name
+
+    @property
     def is_testing(self):
         """Whether terms are computed to judge and not to train."""
         return self._training.testing

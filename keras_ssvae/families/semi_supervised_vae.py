@@ -273,8 +273,10 @@ class SemiSupervisedVAENetwork(Network):
         """The consistency term, where it is in use; `read` turns what is mixed into what the pi layer reads."""
         if not self.consistency_weight or self.is_testing:
             return {}
-        ramp = self.consistency_weight * self._nats() * self._warm(0.4)
-        return {"consistency": ramp * self._consistency(batch, r, read)}
+        weight = self.consistency_weight * self._nats()
+        if self.stage_name != "together":  # at first, q(y) of unlabelled rows is not worth agreeing with
+            weight *= self._warm(0.4)
+        return {"consistency": weight * self._consistency(batch, r, read)}
 
     def _log_prob_active(self, batch, location):
         """log p(v | location), over the observed columns of x or the active dimensions of the code."""
@@ -312,7 +314,7 @@ class SemiSupervisedVAENetwork(Network):
 
         Without it, an early mistake about a whole cluster of rows confirms itself.
         """
-        aligned = r * tf.exp(self.log_prior) / self.class_usage
+        aligned = r * tf.exp(self.log_prior) / tf.maximum(self.class_usage, 1e-6)
         aligned /= tf.reduce_sum(aligned, axis=-1, keepdims=True)
         return tf.where((codes >= 0)[:, None], r, aligned)
 
