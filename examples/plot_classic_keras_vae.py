@@ -78,8 +78,8 @@ print(f"the same VAE with a pi layer: {model.score(X_test, y_test):.3f}")
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
 ks.LatentSpaceDisplay.from_estimator(model, X_test, y_test, ax=axes[0])
-ks.SamplesDisplay.from_estimator(model, n_per_class=8, random_state=0, ax=axes[1])
-axes[1].set_title("samples, a row a class")
+ks.ReconstructionDisplay.from_estimator(model, X_test, n_rows=8, ax=axes[1])
+axes[1].set_title("rows and their reconstructions")
 if len(sys.argv) > 1:
     figure.savefig(sys.argv[1], dpi=100)
 else:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeatures
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, _get_feature_names, check_is_fitted, validate_data
 
 from keras_ssvae import inference, persistence, training
 from keras_ssvae.label_statistics import summarise_labels
@@ -40,7 +40,7 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     _parameter_constraints = {
         "latent_dim": [Interval(numbers.Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like", StrOptions({"auto"})],
+        "hidden_layer_sizes": ["array-like"],
         "activation": [str, callable],
         "encoder": [None, str, callable],
         "decoder": [None, str, callable],
@@ -62,9 +62,12 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     # What a family defines
 
-    def _make_network(self, table, summary, seed):
-        """A network of untrained weights: a pure function of the parameters, a `Table`, a `LabelSummary` and a seed."""
-        raise TypeError(f"{type(self).__name__} defines no network")
+    _network_params = ()  # names of the parameters that `_make_network` reads
+
+    @staticmethod
+    def _make_network(params, table, summary, seed):
+        """A network of untrained weights: a pure function of `_network_params`, a `Table`, a `LabelSummary` and a seed."""
+        raise TypeError("this family defines no network")
 
     # Training
 
@@ -117,6 +120,8 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         values = _check_X(X, self)
         if warm:
             self._check_columns(X, values)
+        else:
+            _get_feature_names(X)  # raises on names of mixed types, before the work is done
         codec = self._make_codec(y, len(values), warm and one_pass, classes)
         codes = codec.encode(y, len(values))
         weight = _check_sample_weight(
@@ -133,22 +138,25 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         summary = summarise_labels(encoded.x, codes, weight, codec.n_classes)
         if warm and one_pass and len(self.classes_) == len(codec.classes_):
             summary.class_weight = summary.class_weight + self._labels.class_weight  # the class prior remembers all passes
+        params = {name: getattr(self, name) for name in self._network_params}
         with isolated_seed(seeds[0]):
-            network = self._make_network(table, summary, seeds[1])
+            network = self._make_network(params, table, summary, seeds[1])
             network.build_for(table.n_columns_)
         if warm:
             network.inherit(
                 self.network_, [list(self.classes_).index(c) if c in self.classes_ else None for c in codec.classes_]
             )
-        history = training.train(network, encoded, codes, weight, self, seeds[2], warm=warm, one_pass=one_pass)
+        prepared = warm and self._prepared
+        history = training.train(network, encoded, codes, weight, self, seeds[2], prepared, one_pass)
         validate_data(self, X, skip_check_array=True, reset=True)
         self.table_, self.network_, self._codec = table, network, codec
-        self._labels = summary
+        self._labels, self._fitted_params = summary, params
         self.classes_ = codec.classes_
         if one_pass and warm:
             history = pd.concat([self.history_, history], ignore_index=True)
         self.history_, self.n_iter_ = history, len(history)
         self._n_features_out = self.latent_dim
+        self._prepared = prepared or not one_pass  # whether stages that only prepare have run to their end
         return self
 
     def _make_codec(self, y, n_rows, keep, classes):
@@ -161,10 +169,9 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _check_columns(self, X, values):
         """Raise unless X has the columns of the fit."""
-        if values.shape[1:] != self.table_.row_shape_ and values.ndim > 2:
-            raise ValueError(
-                f"X has images of shape {values.shape[1:]}; {type(self).__name__} was fitted to {self.table_.row_shape_}."
-            )
+        given, fitted = values.shape[1:], self.table_.row_shape_
+        if given != fitted and (len(given) > 1 or len(fitted) > 1):
+            raise ValueError(f"X has rows of shape {given}; {type(self).__name__} was fitted to rows of shape {fitted}.")
         validate_data(self, X, skip_check_array=True, reset=False)
 
     def _encode(self, X):
@@ -209,8 +216,8 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         check_is_fitted(self)
         Z = check_array(Z, dtype=np.float32, input_name="Z")
-        if Z.shape[1] != self.latent_dim:
-            raise ValueError(f"Z has {Z.shape[1]} columns; {type(self).__name__} has latent_dim={self.latent_dim}.")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(f"Z has {Z.shape[1]} columns; {type(self).__name__} has latent_dim={self._n_features_out}.")
         return self.table_.decode(inference.run(self.network_, "decode", Z, self._label_weights(y, len(Z))))
 
     def _label_weights(self, y, n_rows):
@@ -232,7 +239,10 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         X : array or DataFrame
             In the columns, dtypes and units of the fit.
         """
-        return self.table_.decode(inference.run(self.network_, "reconstruct", self._encode(X)))
+        decoded = self.table_.decode(inference.run(self.network_, "reconstruct", self._encode(X)))
+        if isinstance(X, pd.DataFrame) and isinstance(decoded, pd.DataFrame):
+            decoded.index = X.index
+        return decoded
 
     def impute(self, X):
         """X with its missing cells filled by `reconstruct`, and every other cell as it was.
@@ -249,7 +259,8 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         filled = self.reconstruct(X)
         if isinstance(X, pd.DataFrame):
-            filled.index = X.index
+            if not isinstance(filled, pd.DataFrame):
+                filled = pd.DataFrame(filled, index=X.index, columns=X.columns)
             return X.where(X.notna(), filled)
         given = _check_X(X, self)
         return np.where(np.isnan(given), filled, given)
@@ -364,7 +375,7 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _rebuild_network(self, seed):
         """The network of this fitted estimator, with untrained weights."""
         with isolated_seed(seed):
-            network = self._make_network(self.table_, self._labels, seed)
+            network = self._make_network(self._fitted_params, self.table_, self._labels, seed)
             network.build_for(self.table_.n_columns_)
         return network
 

@@ -6,6 +6,8 @@ import math
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from keras_ssvae.feed import canonical_order
+
 __all__ = ["LabelSummary", "class_prior", "label_agreement", "summarise_labels"]
 
 
@@ -102,6 +104,9 @@ def label_agreement(x, codes, weight, max_rows=2000):
     -------
     float
     """
+    if len(x) > 4 * max_rows:  # sorting all rows of a large table would take longer than it is worth
+        some = canonical_order(x, codes)[:: len(x) // (2 * max_rows)]
+        x, codes, weight = x[some], codes[some], weight[some]
     rows, inverse = np.unique(np.column_stack([x, codes]), axis=0, return_inverse=True)
     weight = np.bincount(inverse.ravel(), weight)
     step = math.ceil(len(rows) / max_rows)

@@ -103,6 +103,11 @@ class Network(keras.Model):
     def end_stage(self, name, encoded):
         """Called after a stage with all training rows."""
 
+    @property
+    def judges_labels(self):
+        """Whether held-out labels say how good the stage is."""
+        return "classification" in self.term_names
+
     def class_variables(self):
         """[(variable, axis)]: the variables with an axis of classes."""
         return []

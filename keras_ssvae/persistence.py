@@ -98,9 +98,11 @@ def save(estimator, path):
     state = pack_network(estimator.__dict__)
     writer = _Writer()
     with isolated_seed(0):  # Keras draws from the global generators when it makes layers
-        for name in ("encoder", "decoder"):
-            if callable(state.get(name)) and not isinstance(state[name], keras.Model):
-                state[name] = state[name]()  # the architecture it stands for; the weights are the network's
+        fitted = state["_fitted_params"] = dict(state["_fitted_params"])
+        for holder in (state, fitted):
+            for name in ("encoder", "decoder"):
+                if callable(holder.get(name)) and not isinstance(holder[name], keras.Model):
+                    holder[name] = holder[name]()  # the architecture it stands for; the weights are the network's
         tree = {"dict": [[name, writer.tree(value, name)] for name, value in state.items()]}
     header = {"format": FORMAT, "version": keras_ssvae.__version__, "estimator": type(estimator).__name__, "state": tree}
     path = Path(path)

@@ -17,7 +17,7 @@ GRAPH_STEPS = 1000  # below, compiling with XLA (about 3 s) costs more than it s
 ENOUGH_LABELS = 50  # held-out labels from which on a label metric is less noisy than it is useful
 
 
-def train(network, encoded, codes, weight, settings, seed, warm=False, one_pass=False):
+def train(network, encoded, codes, weight, settings, seed, prepared=False, one_pass=False):
     """Train all stages of a network.
 
     Parameters
@@ -34,8 +34,8 @@ def train(network, encoded, codes, weight, settings, seed, warm=False, one_pass=
         Its parameters are read.
     seed : int
         Seed of the order of rows and of the validation split.
-    warm : bool
-        Whether the network starts from trained weights; stages that only prepare are left out then.
+    prepared : bool
+        Whether the network starts from weights for which the stages that only prepare are done.
     one_pass : bool
         One epoch a stage, at a constant learning rate.
 
@@ -45,7 +45,7 @@ def train(network, encoded, codes, weight, settings, seed, warm=False, one_pass=
         One row an epoch: "stage", "loss" and the terms, in nats a row; "val_..." with early stopping.
     """
     rng = np.random.RandomState(seed)
-    stages = [s for s in network.stages() if not (warm and s.prepares)]
+    stages = [s for s in network.stages() if not (prepared and s.prepares)]
     total_share = sum(s.share for s in stages)
     training, validation = np.arange(len(codes)), None
     if settings.early_stopping and not one_pass:
@@ -53,6 +53,8 @@ def train(network, encoded, codes, weight, settings, seed, warm=False, one_pass=
     held_out = 0 if validation is None else int((codes[validation] >= 0).sum())
     augment = None
     if settings.augmentation is not None:
+        if encoded.observed is not None and network.image_shape:
+            raise ValueError("augmentation cannot move the gaps of images with missing pixels; fill them or leave it out.")
         with isolated_seed(rng.randint(2**31 - 1)):
             augment = backbones.resolve_augmentation(settings.augmentation, network.image_shape)
     frames = []
@@ -66,7 +68,7 @@ def train(network, encoded, codes, weight, settings, seed, warm=False, one_pass=
         _prepare(network, stage, settings, epochs * chunks * steps, encoded.x.shape[1], one_pass)
         callbacks, held = list(settings.callbacks or []), None
         if validation is not None:
-            by_label = held_out >= ENOUGH_LABELS and "classification" in network.term_names
+            by_label = held_out >= ENOUGH_LABELS and network.judges_labels
             held = _validation_data(encoded[validation], codes[validation], weight[validation], by_label, settings.batch_size)
             monitor, patience = "val_classification" if by_label else "val_loss", settings.n_iter_no_change
             callbacks.append(keras.callbacks.EarlyStopping(monitor, 0.0, patience, mode="min", restore_best_weights=True))

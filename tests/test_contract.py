@@ -239,6 +239,39 @@ def test_impute_fills_the_gaps_and_nothing_else(cls, rows):
     assert np.abs(filled[::4, 1] - X[::4, 1]).mean() < mean_error
 
 
+def test_frames_keep_their_index(cls, rows):
+    X, y_partial, _ = rows
+    frame = pd.DataFrame(X, columns=list("abcd"), index=np.random.RandomState(0).permutation(90))
+    model = make(cls, epochs=2).fit(frame, y_partial)
+    assert model.reconstruct(frame).index.equals(frame.index)
+    holes = frame.mask(frame > 5)
+    assert model.impute(holes).index.equals(frame.index)
+    from_array = make(cls, epochs=2).fit(X, y_partial).impute(holes)
+    assert from_array.notna().all(axis=None)
+    pd.testing.assert_frame_equal(from_array[holes.notna()], holes[holes.notna()])
+
+
+def test_names_of_mixed_types_are_refused_before_training(cls, rows):
+    X, y_partial, _ = rows
+    started = []
+    import keras
+
+    callback = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: started.append(1))
+    with pytest.raises(TypeError, match="Feature names"):
+        make(cls, callbacks=[callback]).fit(pd.DataFrame(X, columns=[0, "a", 1, 2]), y_partial)
+    assert not started
+
+
+def test_parameters_set_after_the_fit_do_not_reach_the_fitted_model(cls, rows, models, tmp_path):
+    X, _, _ = rows
+    model = pickle.loads(pickle.dumps(models[cls])).set_params(latent_dim=3, class_prior="uniform")
+    model.save(tmp_path / "model.ssvae")
+    for again in (pickle.loads(pickle.dumps(model)), ks.load(tmp_path / "model.ssvae")):
+        assert again.latent_dim == 3
+        np.testing.assert_array_equal(again.score_samples(X), models[cls].score_samples(X))
+        assert again.inverse_transform(np.zeros((1, 2))).shape == (1, 4)
+
+
 def test_images_of_bytes(cls):
     rng = np.random.RandomState(0)
     y = np.arange(40) % 2
@@ -248,7 +281,7 @@ def test_images_of_bytes(cls):
     assert model.reconstruct(X).dtype == np.uint8
     assert model.score(X, y) > 0.9
     assert model.sample(3, y=1, random_state=0)[0].shape == (3, 12, 13)
-    with pytest.raises(ValueError, match="images of shape"):
+    with pytest.raises(ValueError, match="rows of shape"):
         model.predict(X[:, :6])
 
 

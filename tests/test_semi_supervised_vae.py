@@ -210,6 +210,29 @@ def classic_vae(n_columns=5, latent_dim=2):
     return encoder, decoder
 
 
+def test_labels_get_through_a_collapsed_code():
+    rng = np.random.RandomState(0)
+    X = (rng.rand(400, 30) < 0.5).astype(float)  # independent columns: the code has nothing to gain from any of them
+    model = fitted(X, X[:, 0], code_dim=8, code_layer_sizes=(32,), epochs=200, learning_rate=5e-3, jit_compile=False)
+    assert model.network_.code.active.numpy().sum() >= 2
+    assert model.score(X, X[:, 0]) > 0.9
+
+
+def test_class_usage_starts_at_the_prior_when_classes_arrive(rows):
+    X, y = rows
+    unlabeled = fitted(X, None)
+    model = ks.SemiSupervisedVAE.from_vae(unlabeled, epochs=1, learning_rate=1e-9).fit(X, y)
+    np.testing.assert_allclose(model.network_.class_usage.numpy().sum(), 1, rtol=1e-5)
+    np.testing.assert_allclose(model.network_.class_usage, model.network_.class_prior, atol=0.05)
+
+
+def test_early_stopping_does_not_watch_labels_that_have_no_weight(rows):
+    X, y = rows
+    X, y = np.tile(X, (10, 1)) + np.random.RandomState(0).standard_normal((600, 5)), np.tile(np.abs(y), 10)
+    model = fitted(X, y, classification_weight=0, early_stopping=True, validation_fraction=0.3, epochs=8, n_iter_no_change=3)
+    assert model.history_["val_loss"].argmin() > 0
+
+
 def test_any_vae_of_keras_gets_a_pi_layer(rows):
     X, y = rows
     encoder, decoder = classic_vae()

@@ -159,18 +159,18 @@ MEAN = X.mean()
 
 def settings_of(**changes):
     defaults = dict(  # noqa: C408
-        optimizer="sgd", learning_rate=0.1, batch_size=8, labeled_batch_size="auto", epochs=10, callbacks=None,
+        optimizer="sgd", learning_rate=0.1, batch_size=8, labeled_batch_size="auto", epochs=10, callbacks=None, augmentation=None,
         validation_fraction=0.25, early_stopping=False, n_iter_no_change=3, jit_compile="auto", verbose=0,
     )  # fmt: skip
     return SimpleNamespace(**{**defaults, **changes})
 
 
-def train(network, x=X, codes=None, weight=None, warm=False, one_pass=False, **changes):
+def train(network, x=X, codes=None, weight=None, prepared=False, one_pass=False, **changes):
     encoded = Encoded(x)
     network.build_for(x.shape[1])
     codes = np.full(len(x), -1, np.int32) if codes is None else codes
     weight = np.ones(len(x)) if weight is None else weight
-    return training.train(network, encoded, codes, weight, settings_of(**changes), seed=0, warm=warm, one_pass=one_pass)
+    return training.train(network, encoded, codes, weight, settings_of(**changes), seed=0, prepared=prepared, one_pass=one_pass)
 
 
 def descent(rates, mean=MEAN, start=0.0):
@@ -230,7 +230,7 @@ def test_every_stage_has_an_epoch():
 
 def test_a_warm_start_leaves_out_what_only_prepares():
     stages = {"first": {"share": 0.5, "prepares": True}, "second": {"share": 0.5}}
-    history = train(Mean(stages), epochs=4, warm=True)
+    history = train(Mean(stages), epochs=4, prepared=True)
     assert history["stage"].tolist() == ["second"] * 4
 
 

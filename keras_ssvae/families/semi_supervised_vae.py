@@ -193,8 +193,9 @@ class SemiSupervisedVAENetwork(Network):
         codes = inference.run(self, "_code_mean", encoded)
         spread = codes.std(axis=0)
         active = spread > 0.1  # the KL term has closed the others: their posterior is the prior
+        active[np.argsort(spread)[-self.latent_dim :]] = True  # but labels must get through even where all collapsed
         self.code.shift.assign(codes.mean(axis=0))
-        self.code.spread.assign(np.where(active, spread, 1.0))
+        self.code.spread.assign(np.where(active, np.maximum(spread, 0.1), 1.0))
         self.code.active.assign(active.astype(np.float32))
 
     def _code_mean(self, x, observed):
@@ -203,6 +204,15 @@ class SemiSupervisedVAENetwork(Network):
     def class_variables(self):
         pi = self.pi if self.top.gives == "gaussian" else self.pi.pi
         return [(pi.kernel, 1), (pi.bias, 0), (self.merge.shift, 0), (self.class_usage, 0)]
+
+    def inherit(self, trained, sources):
+        super().inherit(trained, sources)
+        if sources != list(range(trained.n_classes)):  # how often other classes were predicted says nothing of these
+            self.class_usage.assign(self.class_prior)
+
+    @property
+    def judges_labels(self):
+        return self.classification_weight != 0 and super().judges_labels
 
     def _warm(self, share):
         return 1.0 if share == 0 else tf.minimum(self.progress / share, 1.0)
@@ -310,7 +320,7 @@ class SemiSupervisedVAENetwork(Network):
         return -tf.reduce_sum(target * tf.nn.log_softmax(self._top(read(mixed))[2]), axis=-1)
 
     def _aligned(self, r, codes):
-        """Responsibilities scaled so that, over unlabelled rows, they use each class as often as the class prior says.
+        """Responsibilities of unlabelled rows, scaled so that over all rows each class is used as often as the prior says.
 
         Without it, an early mistake about a whole cluster of rows confirms itself.
         """
@@ -343,7 +353,10 @@ class SemiSupervisedVAENetwork(Network):
 
     def _x_mean(self, location):
         mean = self.likelihood.mean(location)
-        return mean if self.code is None else self.code.likelihood.mean(self.code.decode(self.code.unstandardise(mean)))
+        if self.code is None:
+            return mean
+        u = tf.where(self.code.active > 0, self.code.unstandardise(mean), 0.0)  # the others are at the mean of their prior
+        return self.code.likelihood.mean(self.code.decode(u))
 
     def reconstruct(self, x, observed):
         """E[x | posterior mean]: of the code where there is one, else of z, weighted by q(y | x)."""
@@ -400,7 +413,7 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
     """The pi layer on any variational autoencoder: one model from no label to all labels.
 
     The encoder's topmost layer gives mu, sigma and pi, the class probabilities; the decoder reads z and the class. The model
-    is ``p(y) p(z) p(v | z, y)`` with ``q(z | v) q(y | v)``, where v is the row x itself or, for images and wide tables, the
+    is ``p(y) p(z) p(v | z, y)`` with ``q(z | v) q(y | v)``, where v is the row x itself or, for images, the
     code u of a variational autoencoder below: ``p(y) p(z) p(u | z, y) p(x | u)`` with ``q(u | x) q(z | u) q(y | u)``.
     With r(y) the label of a row where it is known and q(y | v) where it is not, the loss of a row, in nats, is ::
 
@@ -430,7 +443,8 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
         the paper.
     code_dim : int, None or "auto", default="auto"
         Number of dimensions of the code u. None puts the pi layer directly on the encoder of x, as in the paper. "auto"
-        takes 50 for more than 100 columns or pixels, unless `encoder` or `decoder` is yours, and None elsewhere.
+        takes 50 for images of more than 100 pixels, unless `encoder` or `decoder` is yours, and None elsewhere: what the code
+        of a table leaves out may be what its labels are about.
     code_layer_sizes : tuple of int, default=(500, 500)
         Units of the dense layers between x and the code.
     classes : None, int or array-like, default=None
@@ -471,8 +485,8 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
         Passed to Keras in every stage.
     augmentation : keras.layers.Layer, default=None
         Random changes that leave a row's class as it is, applied in training only, labelled and unlabelled rows alike: a Keras
-        preprocessing layer, or a Sequential of several. Reads images (rows, height, width, channels) with values from 0 to
-        1, or rows of scaled columns. A copy with a seed of ours is used.
+        preprocessing layer, or a Sequential of several. Reads images (rows, height, width, channels), with values from 0 to
+        1 where the likelihood is Bernoulli, or rows of scaled columns. A copy with a seed of ours is used.
     jit_compile : bool or "auto", default="auto"
         Whether XLA compiles the training step. "auto" decides by the number of steps, and runs a handful eagerly.
     warm_start : bool, default=False
@@ -610,7 +624,8 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
         vae : fitted SemiSupervisedVAE, or object with Keras models ``encoder`` and ``decoder``
             An estimator fitted with few labels or none: columns, scaling and all weights are taken over, and `fit` goes on
             from there. A variational autoencoder in plain Keras: its encoder returns [mean, log variance, ...] or features,
-            its decoder reads the latent variables; both are copied with their weights.
+            its decoder reads the latent variables; both are copied with their weights. They should have been trained on what
+            this estimator reads: images scaled to [0, 1], columns standardised.
         **params
             Parameters of the new estimator, in place of those of `vae`.
 
@@ -636,29 +651,39 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
             f"{type(vae).__name__}."
         )
 
-    def _make_network(self, table, summary, seed):
+    _network_params = (
+        *(
+            "latent_dim",
+            "hidden_layer_sizes",
+            "code_layer_sizes",
+            "activation",
+            "encoder",
+            "decoder",
+            "label_input",
+            "code_dim",
+        ),
+        *("class_prior", "classification_weight", "consistency_weight", "kl_warmup"),
+    )
+
+    @staticmethod
+    def _make_network(params, table, summary, seed):
+        consistency = params["consistency_weight"]
+        sizes = {name: tuple(params[name]) for name in ("hidden_layer_sizes", "code_layer_sizes")}
+        own = all(body is None or isinstance(body, str) for body in (params["encoder"], params["decoder"]))
+        code_dim = params["code_dim"]
+        if code_dim == "auto":
+            code_dim = min(50, table.n_columns_ // 4) if own and table.image_shape_ and table.n_columns_ > 100 else None
+        resolved = {
+            "likelihood": table.likelihood_,
+            "class_prior": class_prior(params["class_prior"], summary.class_weight),
+            "code_dim": code_dim,
+            "consistency_weight": summary.agreement if consistency == "auto" else consistency,
+            **sizes,
+        }
         return SemiSupervisedVAENetwork(
             seed,
             n_columns=table.n_columns_,
             image_shape=table.image_shape_,
-            class_prior=class_prior(self.class_prior, summary.class_weight),
             label_weight=summary.rows_per_label,
-            latent_dim=self.latent_dim,
-            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
-            code_layer_sizes=tuple(self.code_layer_sizes),
-            activation=self.activation,
-            encoder=self.encoder,
-            decoder=self.decoder,
-            likelihood=table.likelihood_,
-            label_input=self.label_input,
-            code_dim=self._resolve_code_dim(table),
-            classification_weight=self.classification_weight,
-            consistency_weight=summary.agreement if self.consistency_weight == "auto" else self.consistency_weight,
-            kl_warmup=self.kl_warmup,
+            **{**params, **resolved},
         )
-
-    def _resolve_code_dim(self, table):
-        if self.code_dim != "auto":
-            return self.code_dim
-        own = all(body is None or isinstance(body, str) for body in (self.encoder, self.decoder))
-        return min(50, table.n_columns_ // 4) if own and table.n_columns_ > 100 else None
