@@ -53,7 +53,7 @@ class LabelSummary:
     rows_per_label : float
         Weight of all rows by that of the labelled ones; 0 without labels.
     agreement : float
-        See `label_agreement`.
+        See `label_agreement`; 1 without labels, if there are classes.
     """
 
     class_weight: np.ndarray
@@ -78,7 +78,7 @@ def summarise_labels(x, codes, weight, n_classes):
     labeled = codes >= 0
     by_class = np.bincount(codes[labeled], weight[labeled], minlength=n_classes)
     if not labeled.any():
-        return LabelSummary(by_class, 0.0, 0.0)
+        return LabelSummary(by_class, 0.0, float(n_classes > 1))  # who declares classes and no label asks for clusters
     agreement = label_agreement(x[labeled], codes[labeled], weight[labeled])
     return LabelSummary(by_class, float(weight.sum() / by_class.sum()), agreement)
 

@@ -55,7 +55,8 @@ def test_summary_counts_weights_of_labelled_rows():
     assert summary.class_weight.tolist() == [20, 10, 0, 0]
     assert summary.rows_per_label == 2
     none = summarise_labels(x, np.full(30, -1), np.ones(30), 2)
-    assert (none.class_weight.tolist(), none.rows_per_label, none.agreement) == ([0, 0], 0, 0)
+    assert (none.class_weight.tolist(), none.rows_per_label, none.agreement) == ([0, 0], 0, 1)
+    assert summarise_labels(x, np.full(30, -1), np.ones(30), 1).agreement == 0
 
 
 def test_class_prior():

@@ -159,8 +159,8 @@ MEAN = X.mean()
 
 def settings_of(**changes):
     defaults = dict(  # noqa: C408
-        optimizer="sgd", learning_rate=0.1, batch_size=8, labeled_batch_size="auto", epochs=10, callbacks=None, augmentation=None,
-        validation_fraction=0.25, early_stopping=False, n_iter_no_change=3, jit_compile="auto", verbose=0,
+        optimizer="sgd", learning_rate=0.1, batch_size=8, labeled_batch_size="auto", epochs=10, callbacks=None,
+        augmentation=None, validation_fraction=0.25, early_stopping=False, n_iter_no_change=3, jit_compile="auto", verbose=0,
     )  # fmt: skip
     return SimpleNamespace(**{**defaults, **changes})
 

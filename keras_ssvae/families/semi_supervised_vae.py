@@ -460,7 +460,8 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
     consistency_weight : float or "auto", default="auto"
         Weight of the consistency term, in units of the same number of nats. The term assumes that rows that lie together
         share a class. "auto" asks the labels: it is the agreement, from 0 for chance to 1, of each label with that of the
-        nearest other labelled row (`keras_ssvae.label_statistics.label_agreement`).
+        nearest other labelled row (`keras_ssvae.label_statistics.label_agreement`), and 1 where classes are declared but no
+        row has a label.
     kl_warmup : float, default=0.0
         Share of a stage's steps over which the weight of the latent variables' KL terms rises from 0 to 1.
     optimizer : str or keras.optimizers.Optimizer, default="adamw"
