@@ -28,18 +28,18 @@ __all__ = ["load", "pack_network", "save", "unpack_network"]
 
 FORMAT = 1
 UNREADABLE = (  # what reading a damaged or altered file can come to
-    *(
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        LookupError,
-        NotImplementedError,
-        OSError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ),
-    *(struct.error, zipfile.BadZipFile, zlib.error),
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
 )
 TAGS = {
     *("array", "categories", "dict", "dtype", "frame", "index", "layer", "missing", "model", "objects", "optimizer", "part"),

@@ -653,17 +653,18 @@ class SemiSupervisedVAE(LabelPredictorMixin, GenerativeEstimator):
         )
 
     _network_params = (
-        *(
-            "latent_dim",
-            "hidden_layer_sizes",
-            "code_layer_sizes",
-            "activation",
-            "encoder",
-            "decoder",
-            "label_input",
-            "code_dim",
-        ),
-        *("class_prior", "classification_weight", "consistency_weight", "kl_warmup"),
+        "latent_dim",
+        "hidden_layer_sizes",
+        "code_layer_sizes",
+        "activation",
+        "encoder",
+        "decoder",
+        "label_input",
+        "code_dim",
+        "class_prior",
+        "classification_weight",
+        "consistency_weight",
+        "kl_warmup",
     )
 
     @staticmethod
