@@ -1,4 +1,4 @@
-"""Variational autoencoders that learn from labelled and unlabelled rows: scikit-learn estimators on Keras 3.
+"""Deep generative models that learn from labelled and unlabelled rows: scikit-learn estimators on Keras 3.
 
 The public names are loaded on first use, so that ``import keras_ssvae`` costs nothing until a model is made.
 """
@@ -8,14 +8,25 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "AdversarialAutoencoder": "families",
+    "AugmentedClassifier": "augmentation",
+    "ConditionalVAE": "families",
+    "GenerativeOverSampler": "augmentation",
     "LabelSweepDisplay": "displays",
+    "LadderVAE": "families",
     "LatentSpaceDisplay": "displays",
     "LossCurveDisplay": "displays",
+    "M1": "families",
+    "M1M2": "families",
+    "M2": "families",
     "ReconstructionDisplay": "displays",
     "SamplesDisplay": "displays",
+    "SemiSupervisedGAN": "families",
     "SemiSupervisedKFold": "model_selection",
     "SemiSupervisedVAE": "families",
     "UnlabeledWarning": "labels",
+    "VAE": "families",
+    "augment": "augmentation",
     "label_sweep": "model_selection",
     "labeled_scorer": "model_selection",
     "load": "persistence",

@@ -1,30 +1,39 @@
-"""The estimator: validate, encode, build, train, and answer questions of the trained network. The scikit-learn side.
+"""The estimator: validate, encode, build, train, and draw from the trained network. The scikit-learn side.
 
-To define a family, subclass `GenerativeEstimator` (and `LabelPredictorMixin` where the model predicts labels) and write
-``_make_network``, a pure function of the parameters, the table and the classes.
+To define a family, write a dataclass whose bases are the mixins of what its network can (`keras_ssvae.mixins`) and
+`GenerativeEstimator`: its fields are the constructor's arguments, ``_constraints`` says what they accept, and
+``_network_class`` is the network.
 """
 
+import dataclasses
 import numbers
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
-from sklearn.metrics import accuracy_score
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, _get_feature_names, check_is_fitted, validate_data
 
-from keras_ssvae import inference, persistence, training
+from keras_ssvae import inference, persistence, training, workshop
+from keras_ssvae.documentation import with_shared_parameters
 from keras_ssvae.label_statistics import summarise_labels
-from keras_ssvae.labels import LabelCodec
+from keras_ssvae.labels import UNLABELED, UnreadLabels
+from keras_ssvae.layers import plain_activation
+from keras_ssvae.schema import Schema, as_frame
 from keras_ssvae.seeding import derive_seeds, isolated_seed
-from keras_ssvae.tables import Table
+from keras_ssvae.sources import open_source, stack, take
+from keras_ssvae.streaming import EncodedStream, Survey
+from keras_ssvae.tables import KINDS, Table
 
-__all__ = ["GenerativeEstimator", "LabelPredictorMixin"]
+__all__ = ["GenerativeEstimator"]
 
 
-def _check_X(X, estimator=None):
-    """X as a float array (n, d), or (n, height, width[, channels]) for images; NaN is allowed, infinity is not."""
+def _check_X(X, schema, estimator=None):
+    """X as numbers: a float array (n, d), or (n, height, width[, channels]) of images; NaN is allowed, infinity is not."""
+    frame = as_frame(X)
+    if frame is not None:
+        X = schema.read(frame)
     ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
     if ndim in (3, 4):
         X = check_array(X, allow_nd=True, ensure_2d=False, input_name="X", ensure_all_finite="allow-nan")
@@ -35,19 +44,43 @@ def _check_X(X, estimator=None):
     return check_array(X, dtype=dtype, ensure_all_finite="allow-nan", input_name="X", estimator=estimator)
 
 
-class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Base of all estimators: what every generative model with an encoder and a decoder has."""
+@with_shared_parameters
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class GenerativeEstimator(BaseEstimator):
+    """Base of all estimators: parameters of the bodies and of the training, `fit`, and `sample`."""
 
-    _parameter_constraints = {
+    latent_dim: int = dataclasses.field(default=10, kw_only=False)
+    hidden_layer_sizes: tuple = (128, 128)
+    activation: object = "silu"
+    encoder: object = None
+    decoder: object = None
+    likelihood: object = "auto"
+    optimizer: object = "adamw"
+    learning_rate: float = 2e-3
+    batch_size: int = 128
+    buffer_size: int = 100_000
+    epochs: object = "auto"
+    validation_fraction: float = 0.1
+    early_stopping: bool = False
+    n_iter_no_change: int = 10
+    callbacks: list = None
+    augmentation: object = None
+    jit_compile: object = "auto"
+    warm_start: bool = False
+    verbose: int = 0
+    random_state: object = None
+
+    _constraints = {
         "latent_dim": [Interval(numbers.Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like"],
         "activation": [str, callable],
         "encoder": [None, str, callable],
         "decoder": [None, str, callable],
-        "likelihood": [StrOptions({"auto", "gaussian", "bernoulli"})],
+        "likelihood": [StrOptions({"auto", *KINDS}), dict],
         "optimizer": [str, HasMethods(["get_config", "from_config"])],
         "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
         "batch_size": [Interval(numbers.Integral, 2, None, closed="left")],
+        "buffer_size": [Interval(numbers.Integral, 2, None, closed="left")],
         "epochs": [Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
         "early_stopping": ["boolean"],
@@ -60,14 +93,62 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         "random_state": ["random_state"],
     }
 
+    _outside = frozenset(_constraints) - {"latent_dim", "hidden_layer_sizes", "activation", "encoder", "decoder"}
+
+    unlabeled = UNLABELED  # where a family does not predict labels; see `LabelPredictorMixin`
+    class_weight = None
+    _label_column = None  # the name that was y in the fit
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._parameter_constraints = {}
+        cls._not_of_the_network = set()  # parameters that shape the training, the table or the labels
+        for base in reversed(cls.__mro__):
+            cls._parameter_constraints.update(vars(base).get("_constraints", {}))
+            cls._not_of_the_network.update(vars(base).get("_outside", ()))
+
     # What a family defines
 
-    _network_params = ()  # names of the parameters that `_make_network` reads
+    _network_class = None
 
-    @staticmethod
-    def _make_network(params, table, summary, seed):
-        """A network of untrained weights: a pure function of `_network_params`, a `Table`, a `LabelSummary` and a seed."""
-        raise TypeError("this family defines no network")
+    @classmethod
+    def _resolve(cls, params, table, summary):
+        """Keyword arguments of the network: the parameters, with what is "auto" decided from a `Table` and a `LabelSummary`."""
+        return {**params, "hidden_layer_sizes": tuple(params["hidden_layer_sizes"])}
+
+    def _fit_beyond(self, network, encoded, codes, weight, codec, goes_on):
+        """What is fitted to the trained network, from these rows, or with `goes_on` from all so far: attributes to be set."""
+        return {}
+
+    @property
+    def _class_prior(self):
+        """p(y) of a fitted model, (n_classes,) array."""
+        return self.network_.class_prior
+
+    def _draw(self, codes, rng):
+        """Encoded rows of the given classes, drawn from the model."""
+        return self.network_.sample(codes, rng, self.table_.graded_)
+
+    def _network_params(self):
+        """The parameters that shape the network; Keras takes no integers of NumPy."""
+        params = self.get_params(deep=False)
+        return {name: workshop.plain(value) for name, value in params.items() if name not in self._not_of_the_network}
+
+    @classmethod
+    def _make_network(cls, params, table, summary, weights_seed, seed):
+        """A built network of untrained weights: a pure function of parameters, a `Table`, a `LabelSummary` and two seeds."""
+        arguments = cls._resolve({**params, "activation": plain_activation(params["activation"])}, table, summary)
+        with isolated_seed(weights_seed):
+            network = cls._network_class(seed, table=table, **arguments)
+            network.build_for(table.n_columns_)
+        return network
+
+    def _step_key(self, network, params, table, summary, one_pass):
+        """See `workshop.architecture`; None where the user has a hold on the network that trains."""
+        if self.callbacks:
+            return None
+        step = {"one_pass": one_pass, **{name: getattr(self, name) for name in ("optimizer", "learning_rate")}}
+        return workshop.architecture(type(self), network, table, self._resolve(params, table, summary), step)
 
     # Training
 
@@ -77,12 +158,22 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n, d), or array of shape (n, height, width[, channels])
-            Rows or images; NaN marks missing cells.
+        X : array-like or DataFrame of shape (n, d), or array of shape (n, height, width[, channels]), or a source
+            Rows or images. The columns of a DataFrame may be numbers, truth values, strings, categories, dates (also as
+            text) and durations, see `keras_ssvae.schema`; NaN, None, pd.NA and NaT mark missing cells, and later on a
+            category that this fit does not see counts as missing. Rows that are too many for the memory are read in blocks, if
+            X is
+
+            - a folder (str or path) of Parquet or CSV files, one such file, or a pyarrow Dataset;
+            - a function without arguments that returns an iterator of blocks X or (X, y), arrays or DataFrames;
+            - a tf.data.Dataset of batches X or (X, y), where X may be a dict of columns;
+            - a numpy.memmap of more than `buffer_size` rows.
         y : array-like of shape (n,), default=None
-            Labels; -1 (or `unlabeled`), None, NaN and pd.NA mark rows without one. None: no row has a label.
+            Labels; -1 (or `unlabeled`), None, NaN and pd.NA mark rows without one. None: no row has a label. Of files, or of
+            blocks that are DataFrames: the name of the column of the labels.
         sample_weight : array-like of shape (n,), default=None
-            How often each row counts: weight 2 is a row given twice, weight 0 a row left out.
+            How often each row counts: weight 2 is a row given twice, weight 0 a row left out. None for rows read in blocks; a
+            numpy.memmap is read as a whole with it.
 
         Returns
         -------
@@ -92,6 +183,19 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         ------
         ValueError
             If X, y or sample_weight cannot be read; the estimator is unchanged then.
+
+        Notes
+        -----
+        Of rows that are read in blocks, at most `buffer_size` with a label and as many without are kept in memory. If these are
+        all, the fit is that of an array. Otherwise they are a random choice, from which columns, categories, scales and ranges
+        are learned: a category that they do not have counts as missing, and if they have no gap, rows with one are left out of
+        the training. Small classes are kept as a whole. `early_stopping` holds out some of the rows kept, which are left out
+        where they are read again.
+
+        Every epoch reads all rows once. Files, and groups of rows within them, come in random order, and a pool of
+        `buffer_size` rows shuffles what comes; rows that a function or a dataset gives should not be sorted by class.
+
+        `predict` and all other methods that take X read it block by block as well, and return the answers for all rows.
         """
         return self._fit(X, y, sample_weight, warm=self.warm_start and hasattr(self, "network_"))
 
@@ -106,7 +210,8 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         y : as in `fit`
             Labels.
         classes : array-like or int, default=None
-            All labels that will ever come, for the first call; by default the `classes` parameter, then those in `y`.
+            All labels that will ever come, for the first call; by default the `classes` parameter, then those in `y`. Of no
+            effect where the model has no classes.
         sample_weight : array-like of shape (n,), default=None
             How often each row counts.
 
@@ -117,11 +222,22 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self._fit(X, y, sample_weight, warm=hasattr(self, "network_"), classes=classes, one_pass=True)
 
     def _fit(self, X, y, sample_weight, warm, classes=None, one_pass=False):
-        values = _check_X(X, self)
+        seeds = derive_seeds(self.random_state, 3 * (1 + (self.n_iter_ if warm else 0)))[-3:]
+        label_column = y if isinstance(y, str) else None
+        weighted_memmap = isinstance(X, np.memmap) and sample_weight is not None  # as joblib hands arrays to its processes
+        source = None if weighted_memmap else open_source(X, y, self.buffer_size)
+        if source is not None:
+            if sample_weight is not None:
+                raise ValueError("sample_weight must be None where X is read in blocks; repeat rows in X instead.")
+            survey = Survey(source, self.buffer_size, self.unlabeled, seeds[2])
+            X, y, sample_weight = survey.X, survey.y, survey.weight
+            del survey
         if warm:
-            self._check_columns(X, values)
+            schema, values = self.table_.schema_, self._read(X)
         else:
             _get_feature_names(X)  # raises on names of mixed types, before the work is done
+            schema = Schema().fit(X)
+            values = _check_X(X, schema, self)
         codec = self._make_codec(y, len(values), warm and one_pass, classes)
         codes = codec.encode(y, len(values))
         weight = _check_sample_weight(
@@ -132,138 +248,88 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")
         if len(kept) < len(values):
             values, codes, weight = values[kept], codes[kept], weight[kept]
-        seeds = derive_seeds(self.random_state, 3 * (1 + (self.n_iter_ if warm else 0)))[-3:]
-        table = self.table_ if warm else Table(self.likelihood).fit(values, X, weight)
+        stands_for, weight = weight, weight * self._class_weights(codec, codes, weight)
+        table = self.table_.widened(values) if warm else Table(self.likelihood).fit(values, schema, weight)
         encoded = table.encode(values)
-        summary = summarise_labels(encoded.x, codes, weight, codec.n_classes)
+        del values
+        if source is not None:
+            X = take(X, slice(0, 1))  # of which the names are still to be read; the rest may need much memory
+        summary = summarise_labels(lambda rows: table.indicators(encoded.x[rows]), codes, weight, codec.n_classes)
         if warm and one_pass and len(self.classes_) == len(codec.classes_):
             summary.class_weight = summary.class_weight + self._labels.class_weight  # the class prior remembers all passes
-        params = {name: getattr(self, name) for name in self._network_params}
-        with isolated_seed(seeds[0]):
-            network = self._make_network(params, table, summary, seeds[1])
-            network.build_for(table.n_columns_)
+        params = self._network_params()
+        network = self._make_network(params, table, summary, *seeds[:2])
         if warm:
             network.inherit(
                 self.network_, [list(self.classes_).index(c) if c in self.classes_ else None for c in codec.classes_]
             )
-        prepared = warm and self._prepared
-        history = training.train(network, encoded, codes, weight, self, seeds[2], prepared, one_pass)
+        prepared, train = warm and self._prepared, training.train
+        if source is not None and sample_weight is not None:  # there are more rows than those in memory
+
+            def encode(X, y):
+                return table.encode(_check_X(X, table.schema_)), codec.encode(y, len(X))
+
+            train = EncodedStream(source, encode, self.buffer_size, encoded, codes, stands_for, weight).train
+        key = self._step_key(network, params, table, summary, one_pass)
+        with workshop.trainee(network, key, lambda: self._make_network(params, table, summary, 0, 0)) as trained:
+            history = train(trained, encoded, codes, weight, self, seeds[2], prepared, one_pass)
+        beyond = self._fit_beyond(network, encoded, codes, weight, codec, goes_on=warm and one_pass)
         validate_data(self, X, skip_check_array=True, reset=True)
-        self.table_, self.network_, self._codec = table, network, codec
+        self.table_, self.network_, self._codec, self._label_column = table, network, codec, label_column
         self._labels, self._fitted_params = summary, params
         self.classes_ = codec.classes_
         if one_pass and warm:
             history = pd.concat([self.history_, history], ignore_index=True)
         self.history_, self.n_iter_ = history, len(history)
-        self._n_features_out = self.latent_dim
         self._prepared = prepared or not one_pass  # whether stages that only prepare have run to their end
+        vars(self).update(beyond)
         return self
 
-    def _make_codec(self, y, n_rows, keep, classes):
-        if keep:
-            if classes is not None and list(LabelCodec(classes, self.unlabeled).fit(None, 0).classes_) != list(self.classes_):
-                raise ValueError(f"classes must be those of the first call, {list(self.classes_)}; got {classes!r}.")
-            if len(self.classes_):
-                return self._codec
-        return LabelCodec(self.classes if classes is None else classes, self.unlabeled).fit(y, n_rows)
+    def _class_weights(self, codec, codes, weight):
+        """What `class_weight` makes of each row: (n,) factors, 1 without a label."""
+        factors = np.ones(len(codes))
+        if self.class_weight is None or not (codes >= 0).any():
+            return factors
+        totals = np.bincount(codes[codes >= 0], weight[codes >= 0], minlength=codec.n_classes)
+        if self.class_weight == "balanced":
+            by_class = totals.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, np.inf))
+        else:
+            classes = codec.classes_.tolist()
+            unknown = [label for label in self.class_weight if label not in classes]
+            if unknown:
+                raise ValueError(f"class_weight names labels that are not among the classes: {unknown} of {classes}.")
+            by_class = np.array([self.class_weight.get(label, 1.0) for label in classes], float)
+            if not ((by_class > 0) & np.isfinite(by_class)).all():
+                raise ValueError(f"class_weight must hold positive weights; got {self.class_weight!r}.")
+        factors[codes >= 0] = by_class[codes[codes >= 0]]
+        return factors
 
-    def _check_columns(self, X, values):
-        """Raise unless X has the columns of the fit."""
+    def _make_codec(self, y, n_rows, keep, classes):
+        """The `LabelCodec` of a fit."""
+        return UnreadLabels().fit(y, n_rows)
+
+    def _read(self, X):
+        """X as numbers; raises unless X has the columns of the fit."""
+        frame = as_frame(X)
+        if frame is not None:  # columns are read by position, so their names come first
+            validate_data(self, X, skip_check_array=True, reset=False)
+        values = _check_X(X if frame is None else frame, self.table_.schema_, self)
         given, fitted = values.shape[1:], self.table_.row_shape_
         if given != fitted and (len(given) > 1 or len(fitted) > 1):
             raise ValueError(f"X has rows of shape {given}; {type(self).__name__} was fitted to rows of shape {fitted}.")
-        validate_data(self, X, skip_check_array=True, reset=False)
+        if frame is None:
+            validate_data(self, X, skip_check_array=True, reset=False)
+        return values
+
+    def _source(self, X, y=None):
+        """Where X is read from in blocks; None if it lies in memory."""
+        return open_source(X, y, self.buffer_size, self._label_column)
 
     def _encode(self, X):
         check_is_fitted(self)
-        values = _check_X(X, self)
-        self._check_columns(X, values)
-        return self.table_.encode(values)
+        return self.table_.encode(self._read(X))
 
     # Questions to the trained network
-
-    def transform(self, X):
-        """Posterior means of the latent variables.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        Z : (n, latent_dim) array
-            E[z | x] of the encoder.
-        """
-        encoded = self._encode(X)
-        single = getattr(X, "dtype", None) == np.float32
-        return inference.run(self.network_, "encode", encoded).astype(np.float32 if single else np.float64)
-
-    def inverse_transform(self, Z, y=None):
-        """Decode latent variables: the mean of p(x given z, y).
-
-        Parameters
-        ----------
-        Z : array-like of shape (n, latent_dim)
-            Latent variables.
-        y : label or array-like of shape (n,), default=None
-            Labels of the rows; by default the mean over the class prior.
-
-        Returns
-        -------
-        X : array or DataFrame
-            In the columns, dtypes and units of the fit.
-        """
-        check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float32, input_name="Z")
-        if Z.shape[1] != self._n_features_out:
-            raise ValueError(f"Z has {Z.shape[1]} columns; {type(self).__name__} has latent_dim={self._n_features_out}.")
-        return self.table_.decode(inference.run(self.network_, "decode", Z, self._label_weights(y, len(Z))))
-
-    def _label_weights(self, y, n_rows):
-        """Rows of class probabilities: one-hot for labels, the class prior without."""
-        if y is None:
-            return np.tile(self.network_.class_prior, (n_rows, 1)).astype(np.float32)
-        return np.eye(len(self.network_.class_prior), dtype=np.float32)[self._codec.codes_of(y, n_rows)]
-
-    def reconstruct(self, X):
-        """The model's version of X: the mean of p(x) given the posterior mean of what the encoder makes of it.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        X : array or DataFrame
-            In the columns, dtypes and units of the fit.
-        """
-        decoded = self.table_.decode(inference.run(self.network_, "reconstruct", self._encode(X)))
-        if isinstance(X, pd.DataFrame) and isinstance(decoded, pd.DataFrame):
-            decoded.index = X.index
-        return decoded
-
-    def impute(self, X):
-        """X with its missing cells filled by `reconstruct`, and every other cell as it was.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows with NaN in missing cells.
-
-        Returns
-        -------
-        X : array or DataFrame
-            A copy without missing cells.
-        """
-        filled = self.reconstruct(X)
-        if isinstance(X, pd.DataFrame):
-            if not isinstance(filled, pd.DataFrame):
-                filled = pd.DataFrame(filled, index=X.index, columns=X.columns)
-            return X.where(X.notna(), filled)
-        given = _check_X(X, self)
-        return np.where(np.isnan(given), filled, given)
 
     def sample(self, n_samples=1, y=None, random_state=None):
         """Draw rows from the model.
@@ -293,48 +359,9 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             n_samples = len(y)
         seed = derive_seeds(random_state, 1)[0]
         rng = np.random.RandomState(seed)
-        prior = self.network_.class_prior
+        prior = self._class_prior
         codes = rng.choice(len(prior), n_samples, p=prior / prior.sum()) if y is None else self._codec.codes_of(y, n_samples)
-        draw = self.table_.is_binary_ or self.table_.likelihood_ != "bernoulli"
-        x = self.network_.sample(codes, rng, draw)
-        return self.table_.decode(x), self._codec.decode(codes)
-
-    def score_samples(self, X, n_draws=50):
-        """log p(x) of each row, estimated by importance weighting over its observed cells.
-
-        The draws are the same for every row and every call: the result is deterministic, and no row depends on another.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-        n_draws : int, default=50
-            Draws from the encoder; the estimate rises towards log p(x) with their number (Burda et al. 2015,
-            arXiv 1509.00519, eq. 8).
-
-        Returns
-        -------
-        scores : (n,) array
-            Nats a row, in units of the scaled columns; higher = more normal.
-        """
-        if not isinstance(n_draws, numbers.Integral) or n_draws < 1:
-            raise ValueError(f"n_draws must be an integer of at least 1; got {n_draws!r}.")
-        return inference.run(self.network_, "log_likelihood", self._encode(X), n_draws=int(n_draws)).astype(float)
-
-    def anomaly_score(self, X):
-        """How strange each row is: ``-score_samples(X)``.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        scores : (n,) array
-            Higher = stranger.
-        """
-        return -self.score_samples(X)
+        return self.table_.decode(self._draw(codes, rng)), self._codec.decode(codes)
 
     def loss_terms(self, X, y=None):
         """The terms of the loss, row by row, as in the last stage of training but with fixed noise.
@@ -351,6 +378,9 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         terms : DataFrame of shape (n, n_terms)
             In nats a row; a row's values do not depend on other rows.
         """
+        source = self._source(X, y)
+        if source is not None:
+            return stack([self.loss_terms(*block) for block in source.blocks()])
         encoded = self._encode(X)
         codes = self._codec.encode(y, len(encoded.x))
         return pd.DataFrame(inference.run(self.network_, "row_terms", encoded, codes))
@@ -374,105 +404,10 @@ class GenerativeEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _rebuild_network(self, seed):
         """The network of this fitted estimator, with untrained weights."""
-        with isolated_seed(seed):
-            network = self._make_network(self._fitted_params, self.table_, self._labels, seed)
-            network.build_for(self.table_.n_columns_)
-        return network
+        return self._make_network(self._fitted_params, self.table_, self._labels, seed, seed)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
-        return tags
-
-
-class LabelPredictorMixin(ClassifierMixin):
-    """predict and its relatives, for estimators whose network has `class_logits`."""
-
-    def _class_logits(self, X):
-        encoded = self._encode(X)
-        if not len(self.classes_):
-            raise ValueError(
-                f"This {type(self).__name__} was fitted without a label, so there is no class to predict. Fit with some "
-                "labels in y, or pass classes=[...] (or a number of classes) to cluster without labels."
-            )
-        return inference.run(self.network_, "class_logits", encoded).astype(float)
-
-    def predict_log_proba(self, X):
-        """Logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        log_proba : (n, n_classes) array
-            Columns in the order of ``classes_``.
-        """
-        logits = self._class_logits(X)
-        logits = logits - logits.max(axis=1, keepdims=True)
-        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-
-    def predict_proba(self, X):
-        """q(y | x) at the posterior mean.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        proba : (n, n_classes) array
-            Rows sum to one, columns in the order of ``classes_``.
-        """
-        return np.exp(self.predict_log_proba(X))
-
-    def predict(self, X):
-        """The most probable label of each row.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        y : (n,) array
-            Labels as they were given to `fit`.
-        """
-        codes = self._class_logits(X).argmax(axis=1)
-        return self._codec.decode(codes)
-
-    def score(self, X, y, sample_weight=None):
-        """Accuracy on the rows of (X, y) that have a label.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-        y : array-like of shape (n,)
-            Labels; rows without one are left out.
-        sample_weight : array-like of shape (n,), default=None
-            Weights of the rows.
-
-        Returns
-        -------
-        accuracy : float
-        """
-        predicted = self.predict(X)
-        codec = LabelCodec(None, self.unlabeled).fit(y, len(predicted))
-        codes = codec.encode(y, len(predicted))
-        known = codes >= 0
-        if not known.any():
-            raise ValueError("y must hold at least one label to score against; every row is unlabelled.")
-        truth = codec.decode(codes[known])
-        weight = None if sample_weight is None else np.asarray(sample_weight)[known]
-        return accuracy_score(truth, predicted[known], sample_weight=weight)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = False
         return tags

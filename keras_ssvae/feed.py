@@ -11,11 +11,36 @@ import math
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Feed", "Stratum", "canonical_order", "labeled_rows_per_batch"]
+from keras_ssvae.tables import Encoded
+
+__all__ = [
+    "Feed",
+    "Stratum",
+    "canonical_order",
+    "draw_weights",
+    "labeled_rows_per_batch",
+    "named_arrays",
+    "row_keys",
+    "strata_by_class",
+]
 
 
-def canonical_order(x, codes, observed=None):
-    """An order of rows that depends on what they hold and not on where they stand.
+def named_arrays(encoded, codes):
+    """Rows by the names that they have in a batch: "x", "y", and "observed" where cells are missing.
+
+    Parameters
+    ----------
+    encoded : Encoded
+        Rows.
+    codes : (n,) int32 array
+        Class codes.
+    """
+    arrays = {"x": encoded.x, "y": codes}
+    return arrays if encoded.observed is None else {**arrays, "observed": encoded.observed}
+
+
+def row_keys(x, codes, observed=None):
+    """A number for each row that depends on what it holds and not on where it stands.
 
     Parameters
     ----------
@@ -28,8 +53,8 @@ def canonical_order(x, codes, observed=None):
 
     Returns
     -------
-    (n,) int array
-        Indices; equal rows stand side by side.
+    (n,) uint64 array
+        Equal rows have equal keys.
     """
     factors = np.random.RandomState(0).randint(1, 2**63 - 1, size=x.shape[1] + 1, dtype=np.uint64) | np.uint64(1)
     key = codes.astype(np.int64).view(np.uint64) * factors[-1]
@@ -38,7 +63,23 @@ def canonical_order(x, codes, observed=None):
         if observed is not None:  # a missing cell holds zero, but is not zero
             bits = np.where(observed[start : start + 8192] > 0, bits, np.uint64(2**32))
         key[start : start + 8192] += ((bits ^ (bits << np.uint64(29))) * factors[:-1]).sum(axis=1, dtype=np.uint64)
-    return np.argsort(key, kind="stable")
+    return key
+
+
+def canonical_order(x, codes, observed=None):
+    """An order of rows that depends on what they hold and not on where they stand.
+
+    Parameters
+    ----------
+    x, codes, observed
+        As in `row_keys`.
+
+    Returns
+    -------
+    (n,) int array
+        Indices; equal rows stand side by side.
+    """
+    return np.argsort(row_keys(x, codes, observed), kind="stable")
 
 
 def labeled_rows_per_batch(n_labeled, n_rows, batch_size, requested="auto"):
@@ -82,8 +123,60 @@ class Stratum:
 
     def draw(self, count, rng):
         """`count` row indices: each row's share of the draws is its share of the weight, to within one draw."""
-        positions = (rng.permutation(count) + rng.random_sample()) / count
+        return self._at((rng.permutation(count) + rng.random_sample()) / count)
+
+    def spread(self, count):
+        """As `draw`, without chance, in canonical order."""
+        return self._at((np.arange(count) + 0.5) / count)
+
+    def _at(self, positions):
         return self.rows[np.searchsorted(self._edges, positions, side="right").clip(max=len(self.rows) - 1)]
+
+
+def strata_by_class(rows, codes, weight, size):
+    """One stratum a class, so that the rarest is in every batch too; one for all where a batch cannot hold every class.
+
+    Parameters
+    ----------
+    rows : (k,) int array
+        Indices of rows, in canonical order.
+    codes, weight : (n,) arrays
+        Class codes and weights of all rows.
+    size : int
+        Rows of these in a batch.
+
+    Returns
+    -------
+    list of (Stratum, int)
+        With the rows that each gives to a batch, `size` together.
+    """
+    classes = np.unique(codes[rows])
+    if not 1 < len(classes) <= size:
+        return [(Stratum(rows, weight[rows]), size)]
+    strata = [Stratum(rows[codes[rows] == k], weight[rows[codes[rows] == k]]) for k in classes]
+    ideal = np.array([s.total for s in strata]) * size / sum(s.total for s in strata)
+    counts = np.maximum(np.floor(ideal), 1).astype(int)
+    while counts.sum() != size:  # the rest goes where most is missing; what single rows of rare classes took, to the largest
+        step = 1 if counts.sum() < size else -1
+        counts[np.argmax(step * (ideal - counts) - 1e9 * (counts + step < 1))] += step
+    return list(zip(strata, counts, strict=True))
+
+
+def draw_weights(strata):
+    """What a draw from each stratum stands for: the weighted mean over a batch has the mean over all rows as expectation.
+
+    Parameters
+    ----------
+    strata : list of (Stratum, int)
+        With the rows that each gives to a batch.
+
+    Returns
+    -------
+    (batch_size,) array
+        Weights of the rows of a batch; their mean is one.
+    """
+    total, batch_size = sum(s.total for s, _ in strata), sum(size for _, size in strata)
+    return np.concatenate([np.full(size, s.total / total * batch_size / size) for s, size in strata])
 
 
 class Feed:
@@ -116,27 +209,33 @@ class Feed:
     """
 
     max_chunk_bytes = 64 * 2**20
+    max_sample = 20_000
 
     def __init__(self, encoded, codes, weight, batch_size, labeled_batch_size, seed, augment=None):
-        self._arrays = {"x": encoded.x, "y": codes}
-        if encoded.observed is not None:
-            self._arrays["observed"] = encoded.observed
+        self._arrays = named_arrays(encoded, codes)
         self._augment = augment
         self._rng = np.random.RandomState(seed)
         order = canonical_order(encoded.x, codes, encoded.observed)
+        labeled, unlabeled = order[codes[order] >= 0], order[codes[order] < 0]
+        self._everything = Stratum(order, weight[order])
         if labeled_batch_size is None:
-            groups, sizes = [order], [batch_size]
-            self.n_labeled = 0
+            self.n_labeled, groups = 0, [(order, batch_size)]
+            self._strata = [(self._everything, batch_size)]
         else:
-            labeled = order[codes[order] >= 0]
-            unlabeled = order[codes[order] < 0]
             self.n_labeled = labeled_rows_per_batch(len(labeled), len(order), batch_size, labeled_batch_size)
-            groups, sizes = [labeled, unlabeled], [self.n_labeled, batch_size - self.n_labeled]
-        self._strata = [(Stratum(rows, weight[rows]), size) for rows, size in zip(groups, sizes, strict=True) if size]
-        self.steps_per_epoch = max(math.ceil(len(s.rows) / size) for s, size in self._strata if size >= batch_size / 2)
-        total = sum(s.total for s, _ in self._strata)
-        # what a draw from each group stands for: the weighted mean over a batch has the mean over all rows as expectation
-        self._row_weight = np.concatenate([np.full(size, s.total / total * batch_size / size) for s, size in self._strata])
+            groups = [(labeled, self.n_labeled), (unlabeled, batch_size - self.n_labeled)]
+            self._strata = [part for rows, size in groups if size for part in strata_by_class(rows, codes, weight, size)]
+        self.steps_per_epoch = max(math.ceil(len(rows) / size) for rows, size in groups if size >= batch_size / 2)
+        self._row_weight = draw_weights(self._strata)
+
+    def sample(self):
+        """Rows of which each is there as often as its weight says: all of them, or `max_sample` spread over them."""
+        rows = self._everything.spread(min(max(len(self._everything.rows), round(self._everything.total)), self.max_sample))
+        return Encoded(self._arrays["x"], self._arrays.get("observed"))[rows]
+
+    def close(self):
+        """Let go of the rows: TensorFlow keeps the generator of a dataset, and what it refers to, until the process ends."""
+        self._arrays, self._strata = {}, []
 
     def chunks(self):
         """(chunks an epoch, steps a chunk): equal chunks, as few as memory allows."""
@@ -163,11 +262,16 @@ class Feed:
             chunk = {
                 name: tf.ensure_shape(tf.gather(values, rows), (*shape, *values.shape[1:])) for name, values in arrays.items()
             }
-            if self._augment is not None:
-                flat = self._augment(tf.reshape(chunk["x"], (-1, chunk["x"].shape[-1])))
-                chunk["x"] = tf.ensure_shape(tf.reshape(flat, tf.shape(chunk["x"])), chunk["x"].shape)
-            return {**chunk, "weight": weight}
+            return {**self._augmented(chunk), "weight": weight}
 
         signature = tf.TensorSpec(shape, tf.int32)
         stream = tf.data.Dataset.from_generator(indices, output_signature=signature)
         return stream.map(gather).prefetch(2)
+
+    def _augmented(self, chunk):
+        """A chunk with two views of each row: what one says of the class, the other should say too."""
+        if self._augment is None:
+            return chunk
+        flat = tf.reshape(chunk["x"], (-1, chunk["x"].shape[-1]))
+        views = {name: tf.reshape(self._augment(flat), chunk["x"].shape) for name in ("x", "view")}
+        return {**chunk, **views}

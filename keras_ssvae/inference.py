@@ -34,7 +34,7 @@ def run(network, method, *inputs, **settings):
     """
     n_rows = len(inputs[0].x if isinstance(inputs[0], Encoded) else inputs[0])
     function = getattr(network, method)
-    if n_rows > BLOCK:  # worth a trace
+    if n_rows > BLOCK or settings.get("n_draws", 1) > 5:  # worth a trace
         function = network.graph_function(method, **settings)
         settings = {}
     blocks = []

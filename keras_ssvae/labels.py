@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 
-__all__ = ["UNLABELED", "LabelCodec", "UnlabeledWarning", "is_unlabeled"]
+__all__ = ["UNLABELED", "LabelCodec", "UnlabeledWarning", "UnreadLabels", "distinct_labels", "is_unlabeled"]
 
 UNLABELED = -1
 """The code of an unlabelled row, and the default of every parameter ``unlabeled``."""
@@ -51,6 +51,40 @@ def is_unlabeled(y, unlabeled=UNLABELED):
     array([False,  True])
     """
     return ~_is_known(_column(y, "y"), unlabeled)
+
+
+def distinct_labels(y, unlabeled=UNLABELED):
+    """Return the labels that occur in y, each once, and which of them each row has.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels, as in `is_unlabeled`.
+    unlabeled : number, str, bool, None or NaN, default=-1
+        What stands for "no label", besides the missing values.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_labels,)
+        In the order in which they come.
+    positions : ndarray of shape (n_samples,)
+        Positions in `labels`, -1 where there is no label.
+
+    Raises
+    ------
+    ValueError
+        If y is not one column of labels.
+
+    Examples
+    --------
+    >>> from keras_ssvae.labels import distinct_labels
+    >>> distinct_labels([5, None, 3, 5])
+    (array([5, 3]), array([ 0, -1,  1,  0]))
+    """
+    labels, known = _labels(_column(y, "y"), unlabeled, "y")
+    positions = np.full(len(known), -1)
+    positions[known], labels = _factorize(labels, "y")
+    return labels, positions
 
 
 class LabelCodec:
@@ -271,6 +305,33 @@ class LabelCodec:
                     UnlabeledWarning,
                     stacklevel=4,
                 )
+
+
+class UnreadLabels(LabelCodec):
+    """The labels of a model without classes: whatever y holds, no row has a label."""
+
+    def fit(self, y, n_rows):
+        """There are no classes.
+
+        Parameters
+        ----------
+        y, n_rows
+            Not read.
+        """
+        self.classes_ = np.empty(0)
+        return self
+
+    def encode(self, y, n_rows):
+        """Return the code of an unlabelled row, as often as there are rows.
+
+        Parameters
+        ----------
+        y : object
+            Not read.
+        n_rows : int
+            Number of rows of X.
+        """
+        return np.full(n_rows, UNLABELED, np.int32)
 
 
 def _column(y, name):

@@ -1,9 +1,10 @@
 """Keras layers between the bodies: they return tensors, never distributions."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-__all__ = ["GaussianHead", "LabelMerge", "PiLayer"]
+__all__ = ["GaussianHead", "LabelMerge", "PiLayer", "given_variable", "plain_activation"]
 
 
 class GaussianHead(keras.layers.Layer):
@@ -75,19 +76,65 @@ class LabelMerge(keras.layers.Layer):
     def build(self, z_shape, labels_shape=None):
         if self.dense is not None:
             self.dense.build(z_shape)
-        self.shift = self.add_weight(
-            shape=(self.n_classes, z_shape[-1] if self.dense is None else self.dense.units),
-            initializer="zeros" if self.dense is None else "glorot_uniform",
-            name="shift",
-        )
+        units = z_shape[-1] if self.dense is None else self.dense.units
+        initializer = "zeros" if self.dense is None else "glorot_uniform"
+        self.shift = self.add_weight(shape=(self.n_classes, units), initializer=initializer, name="shift")
 
-    def call(self, z, labels=None):
-        """z (rows, dim) with labels (rows, n_classes), one-hot or soft -> (rows, units).
+    def call(self, z, labels=None, classes=None, n_copies=1):
+        """Join rows of z with classes; what is of z is computed once for all classes, unless every class has its own z.
 
-        Without labels, every row with every class: (n_classes * rows, units), all rows with class 0 first.
+        Parameters
+        ----------
+        z : (n_copies * rows, dim) tensor
+            One copy for all classes, or a copy for each, the copies of the first class coming first.
+        labels : (rows, n_classes) tensor or None
+            One-hot or soft: one class, or mixture of classes, a row.
+        classes : (n, rows) integer tensor or None
+            Several classes a row. Without labels and classes: all of them.
+        n_copies : int
+            1, or with several classes their number.
+
+        Returns
+        -------
+        (rows, units) or (n * rows, units) tensor
         """
         base = z if self.dense is None else self.dense(z)
         if labels is not None:
             return self.activation(base + tf.matmul(labels, self.shift))
-        merged = self.activation(base[None] + self.shift[:, None])
+        base = tf.reshape(base, (n_copies, -1, base.shape[-1]))
+        shift = self.shift[:, None] if classes is None else tf.gather(self.shift, classes)
+        merged = self.activation(base + shift)
         return tf.reshape(merged, (-1, merged.shape[-1]))
+
+
+def given_variable(name, value):
+    """A variable for numbers that the data decide and training does not.
+
+    A compiled step reads it where a Python number would be built into it, so that the step serves other data too.
+
+    Parameters
+    ----------
+    name : str
+        Name of the variable.
+    value : float or array
+        Kept as float32.
+    """
+    return keras.Variable(np.asarray(value, "float32"), trainable=False, name=name)
+
+
+def plain_activation(activation):
+    """An activation without a gradient of its own.
+
+    TensorFlow keeps the gradient function of `tf.nn.silu`, and every graph in which it stands, until the process ends.
+
+    Parameters
+    ----------
+    activation : str or callable
+        Keras activation.
+    """
+    return _silu if activation in ("silu", "swish") else activation
+
+
+@keras.saving.register_keras_serializable("keras_ssvae", "silu")
+def _silu(x):
+    return x * tf.sigmoid(x)

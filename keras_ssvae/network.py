@@ -4,13 +4,16 @@ To define a network, subclass `Network`: `loss_terms` (or `objectives`, with sev
 has more than one.
 """
 
+import collections
 import dataclasses
 import functools
+import types
 
 import keras
 import tensorflow as tf
 
 from keras_ssvae import noise
+from keras_ssvae.layers import given_variable
 
 __all__ = ["Network", "Stage"]
 
@@ -19,6 +22,9 @@ if keras.backend.backend() != "tensorflow":
         f"keras_ssvae needs Keras on TensorFlow; here it runs on {keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow "
         "before Keras is first imported."
     )
+
+
+FUNCTIONS = 4  # that a stage keeps: of training and of judging, for chunks of several shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +45,12 @@ class Stage:
         Whether each batch holds a stated number of labelled rows; rows are drawn evenly otherwise.
     prepares : bool
         Whether a network that starts from trained weights can leave this stage out.
+    continues : bool
+        Whether the stage before has trained what this one trains, so that nothing has to be introduced step by step.
     compiles : bool
         Whether XLA makes the step faster.
+    opposed : bool
+        Whether objectives work against each other: with momentum their players would circle each other.
     """
 
     name: str
@@ -49,7 +59,9 @@ class Stage:
     learning_rate: float = 1.0
     labeled_rows: bool = True
     prepares: bool = False
+    continues: bool = False
     compiles: bool = True
+    opposed: bool = False
 
 
 @dataclasses.dataclass
@@ -58,7 +70,11 @@ class _Training:
 
     stage: Stage | None = None
     optimizers: dict = dataclasses.field(default_factory=dict)
-    trackers: list = dataclasses.field(default_factory=list)
+    names: list = dataclasses.field(default_factory=list)
+    noise_used: int = 0
+    sums: object = None
+    functions: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict)
+    start: list = dataclasses.field(default_factory=list)
     testing: bool = False
     learning: bool = False
     noise: object = None
@@ -83,6 +99,8 @@ class Network(keras.Model):
         self.seed = seed
         self.total_steps = self.add_weight(shape=(), initializer="ones", trainable=False, name="total_steps")
         self.step = self.add_weight(shape=(), initializer="zeros", trainable=False, name="step")
+        self.is_twin = False  # whether what it traces is kept for others, see `workshop`
+        self.given = types.SimpleNamespace()  # no weights: they come anew from the data, and Keras must not track them
         self._training = _Training()
         self._functions = _Functions()
 
@@ -100,8 +118,8 @@ class Network(keras.Model):
         """What is trained one after the other; one stage unless a family says otherwise."""
         return [Stage("train", self.objectives())]
 
-    def end_stage(self, name, encoded):
-        """Called after a stage with all training rows."""
+    def end_stage(self, name, sample):
+        """Called after a stage; `sample` gives training rows, each as often as it counts, as `Encoded`."""
 
     @property
     def judges_labels(self):
@@ -114,15 +132,23 @@ class Network(keras.Model):
 
     # What all share
 
+    def give(self, **values):
+        """Set numbers that the data decide and training does not, as variables of the namespace `given`."""
+        vars(self.given).update((name, given_variable(name, value)) for name, value in values.items())
+
+    def given_variables(self):
+        """The variables of `given`; a family whose layers have such variables adds them."""
+        return list(vars(self.given).values())
+
     @property
     def progress(self):
         """How far the stage has come, from 0 to 1; held-out rows are always judged by the final loss."""
         return 1.0 if self._training.testing else tf.minimum(self.step / self.total_steps, 1.0)
 
     @property
-    def stage_name(self):
-        """Name of the stage in training."""
-        return self._training.stage.name
+    def stage(self):
+        """The stage in training."""
+        return self._training.stage
 
     @property
     def is_testing(self):
@@ -136,12 +162,16 @@ class Network(keras.Model):
 
     @property
     def metrics(self):
-        return self._training.trackers
+        return []  # the steps return the means of the epoch so far, from one variable in place of one a term
+
+    def reset_metrics(self):
+        if self._training.sums is not None:
+            self._training.sums.assign(tf.zeros_like(self._training.sums))
 
     @property
     def term_names(self):
         """Names of the terms of the stage."""
-        return [t.name for t in self._training.trackers if t.name != "loss"]
+        return self._training.names[1:]
 
     def normal(self, like):
         """Standard normal noise of the shape of a (rows, k) tensor; the same for every row while testing row by row."""
@@ -205,15 +235,24 @@ class Network(keras.Model):
                 value[(slice(None),) * axis + (target,)] = theirs[(slice(None),) * axis + (source,)]
         return value
 
-    def prepare(self, stage, optimizers, total_steps, n_columns, jit_compile, run_eagerly):
-        """Make the network ready to train a stage.
+    def state(self):
+        """All variables that training depends on; those of the optimizers start anew in each stage."""
+        return [*self.weights, *self.given_variables(), self.noise.state]
+
+    def become(self, other):
+        """Take over all of `state` from a network of the same architecture."""
+        for mine, theirs in zip(self.state(), other.state(), strict=True):
+            mine.assign(theirs)
+
+    def prepare(self, stage, make_optimizer, total_steps, n_columns, jit_compile, run_eagerly):
+        """Make the network ready to train a stage, with the same functions as the last time, if there was one.
 
         Parameters
         ----------
         stage : Stage
             The stage.
-        optimizers : dict
-            Objective name -> Keras optimizer, one each.
+        make_optimizer : function
+            Makes a Keras optimizer; called for each objective.
         total_steps : int
             Optimizer steps the stage is planned to take.
         n_columns : int
@@ -221,14 +260,66 @@ class Network(keras.Model):
         jit_compile, run_eagerly : bool
             How the step is executed.
         """
-        self._training = _Training(stage, optimizers)
         self.total_steps.assign(total_steps)
         self.step.assign(0)
-        names = ["loss", *self._dry_call(n_columns)]
-        self._training.trackers = [keras.metrics.Mean(name=name) for name in dict.fromkeys(names)]
-        for objective, optimizer in optimizers.items():
-            optimizer.build(self._variables_of(objective))
-        self.compile(optimizer=next(iter(optimizers.values())), jit_compile=jit_compile, run_eagerly=run_eagerly)
+        key = (stage.name, jit_compile, run_eagerly)
+        if key in self._functions.prepared:
+            self._training = self._functions.prepared[key]
+            self.noise.state.assign_add([0, self._training.noise_used])  # where the dry call would have left it
+            for optimizer, start in zip(self._training.optimizers.values(), self._training.start, strict=True):
+                optimizer.set_weights(start)
+        else:
+            self._training = self._functions.prepared[key] = _Training(stage)
+            before = int(self.noise.state.numpy()[1])
+            self._training.names = list(dict.fromkeys(["loss", *self._dry_call(n_columns)]))
+            self._training.noise_used = int(self.noise.state.numpy()[1]) - before
+            self._training.sums = tf.Variable(tf.zeros(len(self._training.names) + 1), trainable=False)
+            for objective in stage.objectives:
+                optimizer = self._training.optimizers[objective] = make_optimizer()
+                optimizer.build(self._variables_of(objective))
+                self._training.start.append([v.numpy().copy() for v in optimizer.variables])
+        optimizer = next(iter(self._training.optimizers.values()))
+        self.compile(optimizer=optimizer, jit_compile=jit_compile, run_eagerly=run_eagerly)
+
+    def release(self):
+        """Let go of optimizers and functions of the training."""
+        self._training, self._functions = _Training(self._training.stage), _Functions()
+        self.train_function = self.test_function = None
+        if self.compiled:
+            self.compiled = False
+            self._compile_config = None  # where Keras keeps the optimizer, too
+            del self.optimizer  # and not None, which TensorFlow's own list of attributes would not notice
+
+    def make_train_function(self, force=False):
+        self.train_function = self._function("train", self.train_step)
+
+    def make_test_function(self, force=False):
+        self.test_function = self._function("test", self.test_step)
+
+    def _function(self, name, step):
+        """Iterator of chunks -> logs, as Keras' `fit` calls it; made once a stage and shape of chunks.
+
+        It is one graph function, and not two inside each other as Keras makes them, of which it never frees the inner one.
+        """
+        functions = self._training.functions
+
+        def call(iterator):
+            chunk = next(iterator)
+            if self.run_eagerly:
+                return step(chunk)
+            # without XLA, for any number of steps: so no other fit decides how this one computes
+            steps = chunk["weight"].shape[0] if self.jit_compile else None
+            shapes = {key: tf.TensorSpec((steps, *values.shape[1:]), values.dtype) for key, values in chunk.items()}
+            kind = (name, *shapes.items())
+            if kind not in functions:
+                graph = tf.function(step, autograph=False, jit_compile=self.jit_compile)
+                functions[kind] = graph.get_concrete_function(shapes)
+                while len(functions) > FUNCTIONS:
+                    functions.popitem(last=False)
+            functions.move_to_end(kind)
+            return functions[kind](chunk)
+
+        return call
 
     def _variables_of(self, objective):
         unique = {}
@@ -246,7 +337,7 @@ class Network(keras.Model):
         return tf.add_n(list(means.values())) + penalty, means
 
     def _update(self, batch):
-        """One optimizer step per objective; returns the value of every tracker."""
+        """One optimizer step per objective; returns the loss and the value of every term."""
         values = {"loss": 0.0}
         for objective, optimizer in self._training.optimizers.items():
             variables = self._variables_of(objective)
@@ -258,17 +349,18 @@ class Network(keras.Model):
             values["loss"] += loss
             values |= means
         self.step.assign_add(1.0)
-        return tf.stack([values[t.name] for t in self._training.trackers])
+        return tf.stack([values[name] for name in self._training.names])
 
     def train_step(self, chunk):
         """All optimizer steps of a chunk."""
-        steps = chunk["weight"].shape[0]
+        steps = _shape(chunk["weight"])[0]
 
         def one_step(i, sums):
             return i + 1, sums + self._update({k: v[i] for k, v in chunk.items()})
 
-        start = tf.zeros(len(self._training.trackers))
+        start = tf.zeros(len(self._training.names))
         _, sums = tf.while_loop(lambda i, _: i < steps, one_step, (0, start), maximum_iterations=steps)
+        steps = tf.cast(steps, tf.float32)
         return self._track(sums / steps, steps)
 
     def test_step(self, chunk):
@@ -278,12 +370,14 @@ class Network(keras.Model):
         loss, means = self._loss(batch, next(iter(self._training.stage.objectives)), training=False)
         self._training.testing = False
         values = {"loss": loss, **means}
-        return self._track([values.get(t.name, 0.0) for t in self._training.trackers], tf.reduce_sum(batch["weight"]))
+        return self._track(tf.stack([values.get(name, 0.0) for name in self._training.names]), tf.reduce_sum(batch["weight"]))
 
     def _track(self, values, weight):
-        for i, tracker in enumerate(self._training.trackers):
-            tracker.update_state(values[i], sample_weight=weight)
-        return {t.name: t.result() for t in self._training.trackers}
+        """The means of the epoch so far, with these values in them."""
+        self._training.sums.assign_add(weight * tf.concat([values, [1.0]], axis=0))
+        sums = tf.convert_to_tensor(self._training.sums)
+        means = sums[:-1] / tf.maximum(sums[-1], 1e-12)
+        return dict(zip(self._training.names, tf.unstack(means), strict=True))
 
     # After training
 
@@ -311,10 +405,11 @@ def _shape(tensor):
 
 
 class _Functions:
-    """Graph functions by method; an object of its own, since Keras would track a dict."""
+    """Graph functions by method, and trainings by stage; an object of its own, since Keras would track a dict."""
 
     def __init__(self):
         self.by_key = {}
+        self.prepared = {}
 
 
 class _FixedNoise:

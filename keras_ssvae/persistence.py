@@ -4,6 +4,8 @@ A fitted estimator is its parameters, its attributes, and the weights of its net
 the first two, so it is built again and given its weights.
 """
 
+import importlib
+import inspect
 import io
 import json
 import os
@@ -16,13 +18,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 import keras_ssvae
 from keras_ssvae.label_statistics import LabelSummary
-from keras_ssvae.labels import LabelCodec
+from keras_ssvae.labels import LabelCodec, UnreadLabels
+from keras_ssvae.schema import Dates, Durations, Identifiers, Levels, Numbers, Schema, TruthValues
 from keras_ssvae.seeding import isolated_seed
-from keras_ssvae.tables import Table
+from keras_ssvae.softmax_svc import SoftmaxSVC
+from keras_ssvae.tables import Group, Table
 
 __all__ = ["load", "pack_network", "save", "unpack_network"]
 
@@ -42,10 +47,29 @@ UNREADABLE = (  # what reading a damaged or altered file can come to
     zlib.error,
 )
 TAGS = {
-    *("array", "categories", "dict", "dtype", "frame", "index", "layer", "missing", "model", "objects", "optimizer", "part"),
-    *("scalar", "series", "tuple"),
+    *(
+        "array",
+        "categories",
+        "dict",
+        "dtype",
+        "estimator",
+        "frame",
+        "index",
+        "interval",
+        "layer",
+        "missing",
+        "model",
+        "objects",
+    ),
+    *("optimizer", "part", "scalar", "series", "tuple"),
 }
-PARTS = {"LabelCodec": LabelCodec, "LabelSummary": LabelSummary, "Table": Table}  # our own classes that a file may name
+PARTS = {
+    part.__name__: part
+    for part in (
+        *(LabelCodec, LabelSummary, UnreadLabels, Table, Group),
+        *(Schema, Dates, Durations, Identifiers, Levels, Numbers, TruthValues),
+    )
+}  # our own classes that a file may name
 
 
 def pack_network(state):
@@ -187,7 +211,8 @@ class _Writer:
         if isinstance(value, dict):
             return {"dict": [[self.tree(k, where), self.tree(v, f"{where}.{k}")] for k, v in value.items()]}
         if isinstance(value, pd.Index):
-            return {"index": [self.tree(list(value.names), where), self.tree(value.tolist(), where)]}
+            dtype = None if isinstance(value, pd.MultiIndex) else value.dtype
+            return {"index": [self.tree(part, where) for part in (list(value.names), value.tolist(), dtype)]}
         for kind, tag in ((tuple, "tuple"), (pd.Series, "series")):
             if isinstance(value, kind):
                 return {tag: [self.tree(v, where) for v in (value.tolist() if tag != "tuple" else value)]}
@@ -199,12 +224,17 @@ class _Writer:
             return {"frame": [[str(name), self.tree(list(column), where)] for name, column in value.items()]}
         if isinstance(value, pd.CategoricalDtype):
             return {"categories": [self.tree(value.categories, where), bool(value.ordered)]}
-        if isinstance(value, (np.dtype, pd.api.extensions.ExtensionDtype)):
-            return {"dtype": value.str if isinstance(value, np.dtype) else str(value)}
+        if isinstance(value, (np.dtype, pd.api.extensions.ExtensionDtype)) and _dtype_name(value) is not None:
+            return {"dtype": _dtype_name(value)}
+        if isinstance(value, pd.Interval):
+            return {"interval": [*(self.tree(end, where) for end in (value.left, value.right)), value.closed]}
         if value is pd.NA:
             return {"missing": None}
         if type(value).__name__ in PARTS:
             return {"part": [type(value).__name__, self.tree(value.__dict__, where)]}
+        if isinstance(value, BaseEstimator) and _is_of_scikit_learn(type(value)):
+            state = {name: self.tree(part, f"{where}.{name}") for name, part in value.__getstate__().items()}
+            return {"estimator": [type(value).__module__, type(value).__name__, {"dict": list(map(list, state.items()))}]}
         if isinstance(value, keras.Model):
             return {"model": self._model(value, where)}
         if type(value).__module__.startswith("keras.") and isinstance(value, keras.optimizers.Optimizer):
@@ -231,6 +261,26 @@ class _Writer:
             return self._file("keras", file.read_bytes())
 
 
+def _is_of_scikit_learn(cls):
+    """Whether a class is one of scikit-learn's estimators, or of those that stand beside our own."""
+    return cls.__module__.startswith("sklearn.") or cls is SoftmaxSVC
+
+
+def _dtype_name(dtype):
+    """What `pandas.api.types.pandas_dtype` reads; None for a dtype without such a name."""
+    if isinstance(dtype, np.dtype):
+        return "object" if dtype.kind == "O" else dtype.str
+    name = str(dtype)
+    if isinstance(dtype, pd.StringDtype) and dtype.na_value is pd.NA:
+        name = f"string[{dtype.storage}]"
+    if isinstance(dtype, pd.ArrowDtype) and name == "string[pyarrow]":  # which is the name of another dtype
+        name = "utf8[pyarrow]"
+    try:
+        return name if pd.api.types.pandas_dtype(name) == dtype else None
+    except (NotImplementedError, TypeError):
+        return None
+
+
 class _Reader:
     """The opposite of `_Writer`."""
 
@@ -254,9 +304,11 @@ class _Reader:
         return tuple(self.value(content))
 
     def _index(self, content):
-        names, values = (self.value(part) for part in content)
-        index = pd.Index(values)
-        return index.set_names(names)
+        names, values, dtype = (self.value(part) for part in content)
+        return pd.Index(values, dtype=dtype).set_names(names)
+
+    def _interval(self, content):
+        return pd.Interval(*self.value(content))
 
     def _series(self, content):
         return pd.Series(self.value(content))
@@ -287,6 +339,15 @@ class _Reader:
         if not isinstance(layer, keras.layers.Layer):
             raise ValueError(f"{content['class_name']!r} is no layer of Keras")
         return layer
+
+    def _estimator(self, content):
+        module, name, state = content
+        cls = getattr(importlib.import_module(module), name) if module.split(".")[0] in ("sklearn", "keras_ssvae") else None
+        if not (inspect.isclass(cls) and issubclass(cls, BaseEstimator) and _is_of_scikit_learn(cls)):
+            raise ValueError(f"{module}.{name} is no estimator of scikit-learn")
+        estimator = cls.__new__(cls)
+        estimator.__setstate__(self.value(state))
+        return estimator
 
     def _missing(self, content):
         return pd.NA

@@ -2,11 +2,14 @@
 
 import contextlib
 import random
+import threading
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 __all__ = ["derive_seeds", "isolated_seed"]
+
+_lock = threading.RLock()  # the generators belong to the whole process
 
 
 def derive_seeds(random_state, count):
@@ -30,7 +33,7 @@ def derive_seeds(random_state, count):
 
 
 @contextlib.contextmanager
-def isolated_seed(seed):
+def isolated_seed(seed, alone=True):
     """Seed Python's and NumPy's global generators inside the block, and put both back afterwards.
 
     Keras layers draw the seed of an initializer from Python's ``random``; inside this block they get the same ones
@@ -40,12 +43,16 @@ def isolated_seed(seed):
     ----------
     seed : int
         In [0, 2**32).
+    alone : bool, default=True
+        Whether only one thread at a time is inside such a block. False where code of the user's runs, which may wait for
+        threads of its own.
     """
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    with _lock if alone else contextlib.nullcontext():
+        python_state, numpy_state = random.getstate(), np.random.get_state()
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)

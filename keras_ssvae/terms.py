@@ -1,10 +1,21 @@
 """Loss terms as pure functions of tensors: one value a row, in nats."""
 
+import dataclasses
 import math
 
 import tensorflow as tf
 
-__all__ = ["categorical_kl", "gaussian_kl", "gaussian_log_prob", "label_cross_entropy", "responsibilities"]
+__all__ = [
+    "ClassChoice",
+    "categorical_kl",
+    "choose_classes",
+    "gaussian_draw",
+    "gaussian_kl",
+    "gaussian_log_prob",
+    "gaussian_log_ratio",
+    "label_cross_entropy",
+    "responsibilities",
+]
 
 
 def responsibilities(codes, logits):
@@ -54,6 +65,17 @@ def categorical_kl(probabilities, log_prior):
     return tf.reduce_sum(probabilities * (tf.math.log(safe) - log_prior), axis=-1)
 
 
+def gaussian_draw(mean, log_variance, noise):
+    """A draw from N(mean, exp(log_variance)) made of standard normal noise, with gradients to both.
+
+    Parameters
+    ----------
+    mean, log_variance, noise : tensors of shapes that broadcast
+        The Gaussian, and the noise.
+    """
+    return mean + tf.exp(0.5 * log_variance) * noise
+
+
 def gaussian_kl(mean, log_variance):
     """KL[N(mean, exp(log_variance)) || N(0, 1)] by element.
 
@@ -74,3 +96,77 @@ def gaussian_log_prob(x, mean=0.0, log_variance=0.0):
         The point and the Gaussian; standard normal by default.
     """
     return -0.5 * (tf.square(x - mean) * tf.exp(-log_variance) + log_variance + math.log(2 * math.pi))
+
+
+def gaussian_log_ratio(z, mean, log_variance, prior_mean=0.0, prior_log_variance=0.0):
+    """log p(z) - log q(z), summed over dimensions: what z from q adds to the log of an importance weight.
+
+    Parameters
+    ----------
+    z, mean, log_variance : tensors of shapes that broadcast
+        The point, and q.
+    prior_mean, prior_log_variance : tensors or numbers
+        p; standard normal by default.
+    """
+    log_p = gaussian_log_prob(z, prior_mean, prior_log_variance)
+    return tf.reduce_sum(log_p - gaussian_log_prob(z, mean, log_variance), axis=-1)
+
+
+@dataclasses.dataclass
+class ClassChoice:
+    """For each row, the classes over which a sum over all classes is estimated: the most probable ones, and one of the others.
+
+    The estimate and its gradient are unbiased, the gradient to the probabilities included (R. Liu et al. 2019,
+    "Rao-Blackwellized Stochastic Gradients for Discrete Distributions", arXiv 1810.04777, section 3). What is drawn enters as
+    its difference to the mean of what is enumerated, which takes most of the noise away and nothing of the expectation.
+
+    Attributes
+    ----------
+    classes : (k + 1, rows) integer tensor
+        The enumerated classes, and last the one drawn.
+    weights : (k, rows) tensor
+        Probabilities of the enumerated classes.
+    rest : (rows,) tensor
+        Probability of all others together.
+    drawn_weight : (rows,) tensor
+        As `rest`, with the gradient of a draw's log probability.
+    """
+
+    classes: tf.Tensor
+    weights: tf.Tensor
+    rest: tf.Tensor
+    drawn_weight: tf.Tensor
+
+    def sum(self, values):
+        """sum_y r(y) value(y), estimated from values of `classes`, (k + 1, rows): (rows,)."""
+        enumerated, drawn = values[:-1], values[-1]
+        baseline = tf.stop_gradient(tf.reduce_mean(enumerated, axis=0))
+        known = tf.reduce_sum(self.weights * enumerated, axis=0)
+        return known + self.rest * baseline + self.drawn_weight * (drawn - baseline)
+
+
+def choose_classes(r, logits, n_enumerated, noise):
+    """The `ClassChoice` of rows.
+
+    Parameters
+    ----------
+    r : (rows, n_classes) tensor
+        Responsibilities.
+    logits : (rows, n_classes) tensor
+        Unnormalised log probabilities; the responsibilities of rows without a label.
+    n_enumerated : int
+        Number of classes to enumerate, less than `n_classes`.
+    noise : (rows, n_classes) tensor
+        Uniform on (0, 1).
+    """
+    log_q = tf.nn.log_softmax(logits)
+    top = tf.math.top_k(tf.stop_gradient(r), n_enumerated).indices
+    taken = tf.reduce_sum(tf.one_hot(top, r.shape[-1]), axis=1)
+    gumbel = -tf.math.log(-tf.math.log(noise))
+    drawn = tf.argmax(tf.where(taken > 0, -math.inf, tf.stop_gradient(log_q) + gumbel), axis=-1, output_type=tf.int32)
+    weights = tf.gather(r, top, batch_dims=1)
+    rest = tf.maximum(1.0 - tf.reduce_sum(weights, axis=-1), 0.0)
+    log_drawn = tf.gather(log_q, drawn, batch_dims=1)
+    drawn_weight = tf.stop_gradient(rest) * tf.exp(log_drawn - tf.stop_gradient(log_drawn))
+    classes = tf.concat([tf.transpose(top), drawn[None]], axis=0)
+    return ClassChoice(classes, tf.transpose(weights), rest, drawn_weight)

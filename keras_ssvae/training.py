@@ -1,5 +1,6 @@
 """From encoded rows and a network to a trained network: stages, optimizers, validation, history."""
 
+import contextlib
 import math
 
 import keras
@@ -7,17 +8,19 @@ import numpy as np
 import pandas as pd
 
 from keras_ssvae import backbones
-from keras_ssvae.feed import Feed
+from keras_ssvae.feed import Feed, named_arrays
+from keras_ssvae.optimizers import make_optimizer
 from keras_ssvae.seeding import isolated_seed
 
 __all__ = ["split_validation", "train"]
 
-EAGER_STEPS = 40  # below, tracing a graph (about 1 s) costs more than it saves
+EAGER_STEPS = 20  # below, tracing a graph (about 1 s) costs more than it saves
+EAGER_STEPS_OF_TWINS = 5  # the same, where later fits use the graph again
 GRAPH_STEPS = 1000  # below, compiling with XLA (about 3 s) costs more than it saves
 ENOUGH_LABELS = 50  # held-out labels from which on a label metric is less noisy than it is useful
 
 
-def train(network, encoded, codes, weight, settings, seed, prepared=False, one_pass=False):
+def train(network, encoded, codes, weight, settings, seed, prepared=False, one_pass=False, make_feed=Feed):
     """Train all stages of a network.
 
     Parameters
@@ -38,6 +41,8 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
         Whether the network starts from weights for which the stages that only prepare are done.
     one_pass : bool
         One epoch a stage, at a constant learning rate.
+    make_feed : callable, default=Feed
+        Makes the feed of a stage, called as `Feed` is.
 
     Returns
     -------
@@ -55,15 +60,17 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
     if settings.augmentation is not None:
         if encoded.observed is not None and network.image_shape:
             raise ValueError("augmentation cannot move the gaps of images with missing pixels; fill them or leave it out.")
-        with isolated_seed(rng.randint(2**31 - 1)):
-            augment = backbones.resolve_augmentation(settings.augmentation, network.image_shape)
+        augmentation_seed = rng.randint(2**30)
     frames = []
-    for stage in stages:
+    for i, stage in enumerate(stages):
+        if settings.augmentation is not None:  # a new one each, since the feed of the last stage may have drawn ahead
+            with isolated_seed(augmentation_seed + i):
+                augment = backbones.resolve_augmentation(settings.augmentation, network.image_shape)
         labeled_batch_size = settings.labeled_batch_size if stage.labeled_rows else None
         rows = encoded[training], codes[training], weight[training]
-        feed = Feed(*rows, settings.batch_size, labeled_batch_size, rng.randint(2**31 - 1), augment)
+        feed = make_feed(*rows, settings.batch_size, labeled_batch_size, rng.randint(2**31 - 1), augment)
         chunks, steps = feed.chunks()
-        epochs = _epochs(settings.epochs, feed.steps_per_epoch)
+        epochs = _epochs(settings.epochs, feed.steps_per_epoch, encoded.observed is not None)
         epochs = 1 if one_pass else max(1, round(epochs * stage.share / total_share))
         _prepare(network, stage, settings, epochs * chunks * steps, encoded.x.shape[1], one_pass)
         callbacks, held = list(settings.callbacks or []), None
@@ -72,16 +79,17 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
             held = _validation_data(encoded[validation], codes[validation], weight[validation], by_label, settings.batch_size)
             monitor, patience = "val_classification" if by_label else "val_loss", settings.n_iter_no_change
             callbacks.append(keras.callbacks.EarlyStopping(monitor, 0.0, patience, mode="min", restore_best_weights=True))
-        record = network.fit(
-            feed.dataset(),
-            epochs=epochs,
-            steps_per_epoch=chunks,
-            verbose=int(settings.verbose),
-            callbacks=callbacks,
-            validation_data=held,
-            shuffle=False,
-        )
-        network.end_stage(stage.name, encoded[training])
+        with contextlib.closing(feed):
+            record = network.fit(
+                feed.dataset(),
+                epochs=epochs,
+                steps_per_epoch=chunks,
+                verbose=int(settings.verbose),
+                callbacks=callbacks,
+                validation_data=held,
+                shuffle=False,
+            )
+            network.end_stage(stage.name, feed.sample)
         frames.append(pd.DataFrame(record.history).assign(stage=stage.name))
     history = pd.concat(frames, ignore_index=True)
     return history[["stage", "loss", *[c for c in history if c not in ("stage", "loss")]]]
@@ -90,15 +98,21 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
 def _prepare(network, stage, settings, total_steps, n_columns, constant_rate):
     """Give the network its optimizers for a stage, and the mode of execution that suits the number of steps."""
     rate = settings.learning_rate * stage.learning_rate
-    make = _Optimizers(settings.optimizer, rate, None if constant_rate else total_steps)
-    eager = settings.jit_compile == "auto" and total_steps <= EAGER_STEPS
+    until = None if constant_rate else network.total_steps
+
+    def make():
+        return make_optimizer(settings.optimizer, rate, until, stage.opposed)
+
+    eager_steps = EAGER_STEPS_OF_TWINS if network.is_twin else EAGER_STEPS
+    eager = settings.jit_compile == "auto" and total_steps <= eager_steps
     jit = total_steps > GRAPH_STEPS and stage.compiles if settings.jit_compile == "auto" else settings.jit_compile
-    network.prepare(stage, {name: make() for name in stage.objectives}, total_steps, n_columns, jit, eager)
+    network.prepare(stage, make, total_steps, n_columns, jit, eager)
 
 
-def _epochs(requested, steps_per_epoch):
-    """ "auto": as many epochs as make about 2500 steps, but at least 40 and at most 200."""
-    return int(np.clip(math.ceil(2500 / steps_per_epoch), 40, 200)) if requested == "auto" else requested
+def _epochs(requested, steps_per_epoch, has_gaps):
+    """ "auto": as many epochs as make about 2500 steps, but at least 40, and at most 200, or 1000 where cells are missing."""
+    most = 1000 if has_gaps else 200
+    return int(np.clip(math.ceil(2500 / steps_per_epoch), 40, most)) if requested == "auto" else requested
 
 
 def split_validation(codes, fraction, rng):
@@ -138,27 +152,7 @@ def _validation_data(encoded, codes, weight, with_labels, batch_size):
     size = min(batch_size * 4, len(codes))
     fill = -len(codes) % size
     rows = np.concatenate([np.arange(len(codes)), np.zeros(fill, int)])
-    arrays = {"x": encoded.x, "y": codes if with_labels else np.full_like(codes, -1)}
-    if encoded.observed is not None:
-        arrays["observed"] = encoded.observed
+    arrays = named_arrays(encoded, codes if with_labels else np.full_like(codes, -1))
     chunk = {name: values[rows].reshape(-1, 1, size, *values.shape[1:]) for name, values in arrays.items()}
     chunk["weight"] = np.concatenate([weight, np.zeros(fill)]).astype(np.float32).reshape(-1, 1, size)
     return tf.data.Dataset.from_tensor_slices(chunk)
-
-
-class _Optimizers:
-    """Makes fresh optimizers, all alike, from the user's choice."""
-
-    def __init__(self, optimizer, rate, total_steps):
-        self.optimizer, self.rate, self.total_steps = optimizer, rate, total_steps
-
-    def __call__(self):
-        if not isinstance(self.optimizer, str):
-            return type(self.optimizer).from_config(self.optimizer.get_config())
-        rate = self.rate
-        if self.total_steps:
-            rate = keras.optimizers.schedules.PiecewiseConstantDecay([int(0.7 * self.total_steps)], [rate, 0.2 * rate])
-        config = {"learning_rate": rate}
-        if self.optimizer.lower() == "adamw":
-            config["weight_decay"] = 1e-3
-        return keras.optimizers.get({"class_name": self.optimizer, "config": config})

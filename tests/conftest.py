@@ -32,9 +32,31 @@ def digits():
     return Split(*train_test_split((X / 16).astype("float32"), y, test_size=600, stratify=y, random_state=0))
 
 
+@pytest.fixture(scope="session")
+def rows():
+    """Sixty rows of three overlapping classes in five dimensions, and their labels, of which the first twenty are known."""
+    rng = np.random.RandomState(0)
+    y = rng.randint(3, size=60)
+    X = rng.standard_normal((60, 5)).astype(np.float32) + 2 * y[:, None]
+    y_partial = np.where(np.arange(60) < 20, y, -1)
+    X.flags.writeable = y_partial.flags.writeable = False
+    return X, y_partial
+
+
 @pytest.fixture(autouse=True)
 def _close_figures():
     """Figures that a test drew do not outlive it."""
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items):
+    """Scikit-learn's checks of a family run in one process, as all tests of it do (see `instances.one_worker`)."""
+    from instances import one_worker
+
+    for item in items:
+        estimator = getattr(item, "callspec", None) and item.callspec.params.get("estimator")
+        if estimator is not None:
+            item.add_marker(one_worker(type(estimator)))

@@ -1,12 +1,15 @@
 """Docstrings are complete, and their examples run."""
 
+import ast
 import doctest
 import importlib
 import inspect
+import re
 from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
+from instances import FAST
 from numpydoc.docscrape import ClassDoc, FunctionDoc
 
 import keras_ssvae
@@ -37,7 +40,8 @@ def parameters_of(public):
 def documented_parameters_of(public):
     doc = ClassDoc(public) if inspect.isclass(public) else FunctionDoc(public)
     sections = ["Parameters", "Other Parameters"]
-    if is_dataclass(public) or (inspect.isclass(public) and issubclass(public, tuple)):  # the fields are both
+    of_fields = is_dataclass(public) or (inspect.isclass(public) and issubclass(public, tuple))
+    if of_fields and not doc["Parameters"]:  # the fields are both
         sections.append("Attributes")
     entries = [entry for section in sections for entry in doc[section]]
     names = [name.strip() for entry in entries for name in entry.name.split(",")]
@@ -63,6 +67,13 @@ def test_public_objects_and_all_their_parameters_are_documented(name):
         elif parameters_of(public) not in ([], documented_parameters_of(public)):
             problems[public_name] = f"{documented_parameters_of(public)} are documented of {parameters_of(public)}"
     assert not problems
+
+
+@pytest.mark.parametrize("cls", FAST)
+def test_documented_defaults_are_the_defaults(cls):
+    defaults = {name: p.default for name, p in inspect.signature(cls).parameters.items()}
+    documented = {p.name: re.search("default=(.+)$", p.type) for p in ClassDoc(cls)["Parameters"]}
+    assert {name: ast.literal_eval(found[1]) for name, found in documented.items()} == defaults
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -188,6 +188,56 @@ def test_all_rows_have_a_part_in_the_loss(n, n_labeled, batch_size, labeled):
     assert seen == set(range(n))
 
 
+# Rare classes
+
+
+def rows_of_classes(counts, n_unlabeled=0):
+    """Distinct rows whose first column is their number, `counts` of each class, and rows without a label."""
+    codes = np.concatenate([np.repeat(np.arange(len(counts)), counts), np.full(n_unlabeled, -1)]).astype(np.int32)
+    x = np.random.RandomState(0).standard_normal((len(codes), 3)).astype(np.float32)
+    x[:, 0] = np.arange(len(codes))
+    return x, codes
+
+
+@pytest.mark.parametrize(
+    ("counts", "n_unlabeled", "batch_size", "expected"),
+    [
+        ([95, 4, 1], 0, 10, [8, 1, 1]),
+        ([90, 9, 1], 0, 100, [90, 9, 1]),
+        ([950, 40, 10], 0, 20, [18, 1, 1]),
+        ([950, 40, 10], 1000, 30, [13, 1, 1]),  # half of the batch is labelled
+        ([5, 5], 1000, 30, [5, 5]),
+        ([50, 30, 20], 0, 3, [1, 1, 1]),
+        ([1, 1, 1], 0, 128, [43, 43, 42]),
+    ],
+)
+def test_every_class_is_in_every_batch_in_its_share_as_far_as_that_goes(counts, n_unlabeled, batch_size, expected):
+    x, codes = rows_of_classes(counts, n_unlabeled)
+    for batch in epochs_of(make_feed(x, codes, batch_size=batch_size), 3):
+        held = np.bincount(batch["y"][batch["y"] >= 0], minlength=len(counts))
+        assert sorted(held, reverse=True) == expected
+        if counts[0] > counts[-1]:
+            assert held.tolist() == expected
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_unlabeled", [0, 300])
+def test_a_class_has_its_share_of_the_weight_in_every_batch(n_unlabeled, weighted):
+    x, codes = rows_of_classes([95, 4, 1], n_unlabeled)
+    weight = np.random.RandomState(1).uniform(0.1, 3, size=len(codes)) if weighted else np.ones(len(codes))
+    shares = np.bincount(codes + 1, weight, minlength=4) / weight.sum()
+    for batch in epochs_of(make_feed(x, codes, weight, batch_size=24), 3):
+        in_batch = np.bincount(batch["y"] + 1, batch["weight"], minlength=4) / batch["weight"].sum()
+        np.testing.assert_allclose(in_batch, shares, rtol=1e-5)
+
+
+def test_a_batch_that_cannot_hold_every_class_holds_rows_as_they_come():
+    x, codes = rows_of_classes([10] * 12)
+    feed = make_feed(x, codes, batch_size=8)
+    assert draws_of(feed, 120).tolist() == [1] * 120
+    assert {w for b in epochs_of(feed) for w in b["weight"]} == {1.0}
+
+
 # The mean over batches is the mean over rows
 
 

@@ -17,12 +17,14 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from columns import COLUMNS, WITHOUT_GAPS, with_gaps
 from sklearn.exceptions import NotFittedError
 
 import keras_ssvae
 from keras_ssvae import SemiSupervisedVAE, load, persistence
 from keras_ssvae.backbones import Pretrained
 from keras_ssvae.labels import LabelCodec
+from keras_ssvae.schema import Schema
 
 N = 40
 RNG = np.random.RandomState(0)
@@ -60,8 +62,8 @@ class Sampling(keras.layers.Layer):
         return mean + keras.ops.exp(0.5 * log_variance) * keras.random.normal(keras.ops.shape(mean))
 
 
-def classic_encoder(sampling=Sampling):
-    inputs = keras.Input((5,), name="rows")
+def classic_encoder(sampling=Sampling, n_features=5):
+    inputs = keras.Input((n_features,), name="rows")
     x = keras.layers.Dense(6, activation="relu")(inputs)
     mean, log_variance = keras.layers.Dense(2, name="z_mean")(x), keras.layers.Dense(2, name="z_log_var")(x)
     return keras.Model(inputs, [mean, log_variance, sampling()([mean, log_variance])], name="encoder")
@@ -79,7 +81,8 @@ CASES = {
     "images": ({"hidden_layer_sizes": [8], "classes": 3}, IMAGES, None),
     "Keras models": ({"encoder": users_model(), "decoder": classic_decoder(), "classes": ANIMALS[::-1]}, X, NAMES),
     "callables": ({"encoder": users_model, "decoder": Pretrained(classic_decoder())}, X, CODES),
-    "classic encoder and gaps": ({"encoder": classic_encoder()}, np.where(X > 1.5, np.nan, X), CODES),
+    # five columns, and for each a mark of what is missing
+    "classic encoder and gaps": ({"encoder": classic_encoder(n_features=10)}, np.where(X > 1.5, np.nan, X), CODES),
     "code": ({"code_dim": 3, "code_layer_sizes": (8,)}, X, CODES),
 }
 
@@ -221,9 +224,15 @@ KINDS = {
     "objects": np.array(["a", None, 1, pd.NA, (1, 2)], object),
     "columns": [
         pd.Index([*"ab"]), pd.Index([*"ab"], name="letter"), pd.Index([3, 1]), pd.Index(["a", 1]), pd.RangeIndex(2),
+        pd.Index([*"ab"], dtype=object), pd.Index([1, 2], dtype="int8"), pd.interval_range(0.0, 2.0), pd.Index([0.5]),
         pd.MultiIndex.from_product([["a"], [1, 2]], names=["letter", None]),
     ],
-    "dtypes": [np.dtype("float32"), np.dtype("<U3"), pd.Int64Dtype(), pd.BooleanDtype(), pd.Float32Dtype()],
+    "dtypes": [
+        np.dtype("float32"), np.dtype("<U3"), np.dtype(object), np.dtype("datetime64[s]"), pd.Int64Dtype(), pd.BooleanDtype(),
+        pd.Float32Dtype(), pd.StringDtype(na_value=np.nan), pd.StringDtype("python"), pd.DatetimeTZDtype("us", "Europe/Berlin"),
+        pd.CategoricalDtype([2, 1], ordered=True),
+    ],
+    "intervals": [pd.Interval(0, 1), pd.Interval(-0.5, 0.5, "both")],
     "frame": pd.DataFrame({"epoch": [1, 2], "loss": [0.5, np.nan], "stage": ["a", "b"]}),
 }  # fmt: skip
 
@@ -256,6 +265,34 @@ def test_values_of_every_kind_come_back(fitted, tmp_path):
     loaded = load(tmp_path / "model").kinds_
     for kind, value in KINDS.items():
         assert_alike(value, loaded[kind])
+
+
+NOT_DATA = {"categorical of dates", "bytes", "Arrow decimal", "Arrow dictionary"}  # what JSON and pandas have no name for
+SCHEMAS = {name: Schema().fit(pd.DataFrame({"c": series})) for name, (series, _) in COLUMNS.items()}
+
+
+@pytest.fixture(scope="module")
+def loaded_schemas(fitted, tmp_path_factory):
+    model, path = copy.copy(fitted), tmp_path_factory.mktemp("schemas") / "model"
+    model.schemas_ = {name: schema for name, schema in SCHEMAS.items() if name not in NOT_DATA}
+    model.save(path)
+    return load(path).schemas_
+
+
+@pytest.mark.parametrize("name", sorted({*COLUMNS} - NOT_DATA))
+def test_columns_of_every_kind_come_back(name, loaded_schemas):
+    frame = pd.DataFrame({"c": with_gaps(name)[0] if name not in WITHOUT_GAPS else COLUMNS[name][0]})
+    values = loaded_schemas[name].read(frame)
+    np.testing.assert_array_equal(values, SCHEMAS[name].read(frame))
+    pd.testing.assert_frame_equal(loaded_schemas[name].write(values), SCHEMAS[name].write(values), check_exact=True)
+
+
+@pytest.mark.parametrize("name", sorted({*COLUMNS} & NOT_DATA))
+def test_a_column_that_cannot_be_written_as_data_is_refused_when_saving(name, fitted, tmp_path):
+    model = copy.copy(fitted)
+    model.schema_ = SCHEMAS[name]
+    with pytest.raises(TypeError, match=r"save cannot write schema_\.columns\.(dtype|levels) = .* use pickle"):
+        model.save(tmp_path / "model")
 
 
 IN_A_NEW_PROCESS = """

@@ -19,14 +19,6 @@ def fitted(X, y, **settings):
 
 
 @pytest.fixture(scope="module")
-def rows():
-    rng = np.random.RandomState(0)
-    y = rng.randint(K, size=60)
-    X = rng.standard_normal((60, 5)).astype(np.float32) + 2 * y[:, None]
-    return X, np.where(np.arange(60) < 20, y, -1)
-
-
-@pytest.fixture(scope="module")
 def model(rows):
     return fitted(*rows)
 
@@ -48,7 +40,7 @@ def by_hand(model, X):
     for k in range(K):
         r = np.tile(np.eye(K, dtype=np.float32)[k], (len(X), 1))
         location = network._location(tf.constant(z), tf.constant(r)).numpy()
-        log_p[:, k] = norm(location, network.likelihood.scale().numpy()).logpdf(x.numpy()).sum(axis=1)
+        log_p[:, k] = norm(location, network.likelihood.parts[0].scale().numpy()).logpdf(x.numpy()).sum(axis=1)
     kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1)
     return log_p, log_softmax(logits, axis=1), kl
 
@@ -82,7 +74,7 @@ def test_classification_term_has_no_gradient_on_unlabelled_rows(rows, label_inpu
     x = tf.constant(X, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        values, _ = network._pi_terms({"x": x, "y": tf.fill([60], -1), "weight": tf.ones(60)})
+        values, _ = network._bound_terms(x, {"x": x}, tf.fill([60], -1))
         term = tf.reduce_sum(values["classification"])
     assert float(term) == 0
     assert np.all(tape.gradient(term, x).numpy() == 0)
@@ -97,7 +89,7 @@ def test_soft_label_input_decodes_once_with_the_label_or_pi(rows):
     z = mean + np.exp(0.5 * log_variance) * network_noise(network, mean)
     r = np.where((y >= 0)[:, None], np.eye(K)[y], softmax(logits, axis=1)).astype(np.float32)
     location = network._location(tf.constant(z), tf.constant(r)).numpy()
-    expected = -norm(location, network.likelihood.scale().numpy()).logpdf(x.numpy()).sum(axis=1)
+    expected = -norm(location, network.likelihood.parts[0].scale().numpy()).logpdf(x.numpy()).sum(axis=1)
     np.testing.assert_allclose(model.loss_terms(X, y)["reconstruction"], expected, rtol=1e-4)
 
 
@@ -109,7 +101,7 @@ def linear_gaussian(seed=0):
     network = model.network_
     kernel, bias = (v.numpy() for v in network.likelihood.head.weights)
     mean = bias + network.merge.shift.numpy()[0] @ kernel
-    covariance = kernel.T @ kernel + np.diag(network.likelihood.scale().numpy() ** 2)
+    covariance = kernel.T @ kernel + np.diag(network.likelihood.parts[0].scale().numpy() ** 2)
     return model, X, multivariate_normal(mean, covariance).logpdf(model.table_.encode(X).x)
 
 
@@ -133,7 +125,7 @@ def test_elbo_is_below_the_importance_weighted_bound_and_that_below_log_p():
 
 
 def test_score_with_a_code_is_the_log_mean_weight_of_the_whole_hierarchy(coded, rows):
-    """Against a plain NumPy evaluation of p(y) p(z) p(u | z, y) p(x | u) / q(u | x) q(z | u), draw by draw."""
+    """Against a plain NumPy evaluation of p(y) p(z) p(u | z, y) p(x | u) / q(u | x) q(z | x), draw by draw."""
     from keras_ssvae import noise
 
     network, X = coded.network_, rows[0][:4]
@@ -143,19 +135,20 @@ def test_score_with_a_code_is_the_log_mean_weight_of_the_whole_hierarchy(coded, 
     mean, log_variance = (t.numpy() for t in code.encode(tf.constant(x)))
     shift, spread, active = (v.numpy() for v in (code.shift, code.spread, code.active))
     weights = []
+    v_mean = ((mean - shift) / spread * active).astype(np.float32)
+    z_mean, z_log_variance, _ = (t.numpy() for t in network._top(tf.constant(v_mean)))
     for eps in draws:
         u = mean + np.exp(0.5 * log_variance) * eps[:, 2:]
         v = ((u - shift) / spread * active).astype(np.float32)
-        z_mean, z_log_variance, _ = (t.numpy() for t in network._top(tf.constant(v)))
         z = (z_mean + np.exp(0.5 * z_log_variance) * eps[:, :2]).astype(np.float32)
-        scale = network.likelihood.scale().numpy()
+        scale = network.likelihood.parts[0].scale().numpy()
         log_p_u = []
         for k in range(K):
             r = tf.constant(np.tile(np.eye(K, dtype=np.float32)[k], (4, 1)))
             by_dim = norm(network._location(tf.constant(z), r).numpy(), scale).logpdf(v) - np.log(spread)
             by_dim = np.where(active > 0, by_dim, norm.logpdf(u))
             log_p_u.append(np.log(network.class_prior[k]) + by_dim.sum(axis=1))
-        log_p_x = norm(code.decode(tf.constant(u)).numpy(), code.likelihood.scale().numpy()).logpdf(x).sum(axis=1)
+        log_p_x = norm(code.decode(tf.constant(u)).numpy(), code.likelihood.parts[0].scale().numpy()).logpdf(x).sum(axis=1)
         log_q = norm(mean, np.exp(0.5 * log_variance)).logpdf(u).sum(axis=1)
         log_q += norm(z_mean, np.exp(0.5 * z_log_variance)).logpdf(z).sum(axis=1)
         weights.append(log_p_x + logsumexp(log_p_u, axis=0) + norm.logpdf(z).sum(axis=1) - log_q)
@@ -187,10 +180,23 @@ def test_consistency_targets_use_each_class_as_often_as_the_prior_says(model):
     network = model.network_
     r = tf.constant([[0.8, 0.1, 0.1]] * 4)
     network.class_usage.assign([0.8, 0.1, 0.1])
-    aligned = network._aligned(r, tf.fill([4], -1)).numpy()
+    aligned = network._aligned(r, tf.fill([4], -1), 1.0).numpy()
     np.testing.assert_allclose(aligned, np.tile(network.class_prior, (4, 1)), rtol=1e-5)
+    sharpened = np.square(network.class_prior) / np.square(network.class_prior).sum()
+    np.testing.assert_allclose(network._aligned(r, tf.fill([4], -1), 2.0).numpy(), np.tile(sharpened, (4, 1)), rtol=1e-5)
     known = tf.constant([[0.0, 1.0, 0.0]])
-    np.testing.assert_array_equal(network._aligned(known, tf.constant([1])).numpy(), known.numpy())
+    np.testing.assert_array_equal(network._aligned(known, tf.constant([1]), 2.0).numpy(), known.numpy())
+
+
+def test_the_code_s_variance_grows_by_that_of_its_draws_before_all_is_trained_together(rows):
+    X, y = rows
+    model = fitted(X, y, code_dim=3, code_layer_sizes=(8,))
+    network = model.network_
+    before = network.likelihood.parts[0].scale().numpy()
+    network.end_stage("semi-supervised", lambda: model.table_.encode(X))
+    x = tf.constant(model.table_.encode(X).x)
+    noise = np.exp(network.code.encode(x)[1].numpy()).mean(axis=0) / np.square(network.code.spread.numpy())
+    np.testing.assert_allclose(network.likelihood.parts[0].scale().numpy(), np.sqrt(before**2 + noise), rtol=1e-4)
 
 
 def classic_vae(n_columns=5, latent_dim=2):
@@ -257,7 +263,7 @@ def test_from_a_trained_keras_vae_the_fit_starts_with_its_weights(rows):
 
 
 def test_from_vae_refuses_what_is_no_vae():
-    with pytest.raises(TypeError, match="vae must be a fitted keras_ssvae estimator"):
+    with pytest.raises(TypeError, match="vae must be a fitted VAE or SemiSupervisedVAE"):
         ks.SemiSupervisedVAE.from_vae(keras.Sequential())
 
 
@@ -298,7 +304,7 @@ def test_execution_does_not_change_results():
     y = np.where(np.arange(64) < 32, X[:, 0] > 0, -1)
     weights = {}
     for name, mode in {"graph": False, "xla": True, "eager": "auto"}.items():
-        model = fitted(X, y, epochs=2, jit_compile=mode)
+        model = fitted(X, y, epochs=2, jit_compile=mode, callbacks=[keras.callbacks.Callback()])
         assert model.network_.run_eagerly == (name == "eager")
         weights[name] = model.network_.get_weights()
     for name in ("graph", "xla"):

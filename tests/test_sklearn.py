@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from instances import FAST, XFAIL, make
+from instances import FAST, XFAIL, families, make
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -28,7 +28,7 @@ def blobs():
     return X, y
 
 
-@pytest.mark.parametrize("cls", FAST)
+@families("predict")
 def test_pipeline_and_grid_search(cls, blobs):
     X, y = blobs
     y_partial = ks.mask_labels(y, labeled=30, unlabeled="?", random_state=0)
@@ -54,7 +54,7 @@ def test_clone_is_unfitted_and_equal(cls, blobs):
     assert twin.get_params() == fitted.get_params()
 
 
-@pytest.mark.parametrize("cls", FAST)
+@families("transform")
 def test_set_output_gives_frames_of_the_users_rows(cls, blobs):
     X, y = blobs
     frame = pd.DataFrame(X, columns=list("pqrs"), index=np.arange(120) + 7)
@@ -68,7 +68,7 @@ def test_html_repr_names_the_estimator(cls):
     assert cls.__name__ in make(cls)._repr_html_()
 
 
-@pytest.mark.parametrize("cls", FAST)
+@families("predict")
 def test_sample_weight_is_routed_through_cross_validation(cls, blobs):
     import sklearn
 
@@ -81,14 +81,15 @@ def test_sample_weight_is_routed_through_cross_validation(cls, blobs):
     assert (routed > 0.9).all() and (plain > 0.9).all()
 
 
-def _fit_and_predict(cls, X, y):
-    return make(cls).fit(X, y).predict_proba(X)
+def _fit_and_ask(cls, X, y):
+    model = make(cls).fit(X, y)
+    return model.predict_proba(X) if hasattr(cls, "predict_proba") else model.transform(X)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cls", FAST)
-def test_two_processes_give_the_result_of_one(cls, blobs):
+def test_two_processes_give_the_result_of_one(blobs):
     X, y = blobs
-    here = _fit_and_predict(cls, X, y)
-    there = Parallel(n_jobs=2)(delayed(_fit_and_predict)(cls, X, y) for _ in range(2))
-    np.testing.assert_allclose(there, [here, here], rtol=1e-5, atol=1e-6)
+    there = Parallel(n_jobs=2)(delayed(_fit_and_ask)(cls, X, y) for cls in FAST for _ in range(2))
+    for i, cls in enumerate(FAST):
+        here = _fit_and_ask(cls, X, y)
+        np.testing.assert_allclose(there[2 * i : 2 * i + 2], [here, here], rtol=1e-5, atol=1e-6, err_msg=cls.__name__)

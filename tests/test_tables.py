@@ -1,10 +1,11 @@
-"""Columns <-> matrix: the way there and back, scaling by closed forms, and what must not be lost."""
+"""Numbers <-> matrix: the way there and back, scaling by closed forms, and what must not be lost. Kinds: test_kinds.py."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from keras_ssvae.tables import Encoded, Table
+from keras_ssvae.schema import Schema, as_frame
+from keras_ssvae.tables import Encoded, Table, standardisation
 
 NAN = float("nan")
 N = 40
@@ -14,22 +15,27 @@ def rng(seed=0):
     return np.random.RandomState(seed)
 
 
-def values_of(original):
+def values_of(X, schema=None):
     """X as the estimator hands it over after validation."""
-    if isinstance(original, pd.DataFrame):
-        return original.to_numpy(dtype=float, na_value=NAN)
-    X = np.asarray(original)
+    if as_frame(X) is not None:
+        return (schema or Schema().fit(X)).read(X)
+    X = np.asarray(X)
     return X if X.ndim > 2 else X.astype(X.dtype if X.dtype.kind == "f" else float)
 
 
-def fitted(original, likelihood="auto", weight=None):
-    values = values_of(original)
-    return Table(likelihood).fit(values, original, np.ones(len(values)) if weight is None else weight)
+def fitted(X, likelihood="auto", weight=None):
+    schema = Schema().fit(X)
+    values = values_of(X, schema)
+    return Table(likelihood).fit(values, schema, np.ones(len(values)) if weight is None else weight)
 
 
-def there_and_back(original, likelihood="auto"):
-    table = fitted(original, likelihood)
-    return table.decode(table.encode(values_of(original)).x)
+def encoded(table, X):
+    return table.encode(values_of(X, table.schema_))
+
+
+def there_and_back(X, likelihood="auto", index=None):
+    table = fitted(X, likelihood)
+    return table.decode(encoded(table, X).x, index)
 
 
 # There and back
@@ -43,6 +49,8 @@ ARRAYS = {
     "uint16": rng().randint(0, 2**16, size=(N, 3)).astype(np.uint16),
     "bool": rng().standard_normal((N, 3)) > 0,
     "zeros and ones": (rng().standard_normal((N, 3)) > 0).astype(int),
+    "counts": rng().poisson(0.5, size=(N, 3)),
+    "positive": np.exp(rng().standard_normal((N, 3)) * [1, 1, 5]),
     "images uint8": rng().randint(0, 256, size=(N, 4, 5)).astype(np.uint8),
     "images uint8 with channels": rng().randint(0, 256, size=(N, 4, 5, 3)).astype(np.uint8),
     "images int8": rng().randint(-128, 128, size=(N, 4, 5)).astype(np.int8),
@@ -76,73 +84,107 @@ def test_a_list_comes_back_as_an_array_of_floats():
 FRAME = pd.DataFrame(
     {
         "float64": rng().standard_normal(N),
+        "positive": np.exp(2 * rng(9).standard_normal(N)),
         "float32": rng(1).standard_normal(N).astype(np.float32),
         "int32": rng(2).randint(-9, 9, size=N).astype(np.int32),
         "uint8": rng(3).randint(0, 256, size=N).astype(np.uint8),
+        "count": rng(3).poisson(0.5, size=N),
         "bool": rng(4).standard_normal(N) > 0,
-        "Int64": pd.array([None, *rng(5).randint(-9, 9, size=N - 1)], dtype="Int64"),
-        "UInt8": pd.array([*rng(6).randint(0, 256, size=N - 1), None], dtype="UInt8"),
-        "Float32": pd.array([None, *rng(7).standard_normal(N - 1)], dtype="Float32"),
-        "boolean": pd.array([None, *(rng(8).standard_normal(N - 1) > 0)], dtype="boolean"),
-        7: np.full(N, 2.5),
+        "Int64": pd.array([3, *rng(5).randint(-9, 9, size=N - 1)], dtype="Int64"),
+        "UInt8": pd.array([*rng(6).randint(0, 256, size=N - 1), 7], dtype="UInt8"),
+        "Float32": pd.array(rng(7).standard_normal(N), dtype="Float32"),
+        "boolean": pd.array(rng(8).standard_normal(N) > 0, dtype="boolean"),
+        "text": rng(9).choice(["x", "y", "z"], size=N),
+        "numbers as categories": pd.Categorical(rng(10).choice([1, 2, 4], size=N)),
+        "day": pd.date_range("2020-01-30", periods=N),
+        "duration": pd.to_timedelta(rng(11).randint(-999, 999, size=N), unit="min"),
+        "constant": np.full(N, 2.5),
+        "one day": [pd.Timestamp("2020-01-30")] * N,
     },
     index=pd.RangeIndex(100, 100 + N),
 )
 
 
-def test_frames_come_back_with_columns_and_dtypes():
-    back = there_and_back(FRAME)
-    assert isinstance(back, pd.DataFrame)
-    assert back.columns.equals(FRAME.columns)
-    assert back.dtypes.equals(FRAME.dtypes)
-    known = FRAME.notna().to_numpy()
-    np.testing.assert_allclose(values_of(back)[known], values_of(FRAME)[known], rtol=1e-5, atol=1e-6)
-    assert back.notna().to_numpy().all()
+def assert_frames_close(back, frame):
+    pd.testing.assert_frame_equal(back, frame, rtol=1e-5, atol=1e-6)
+
+
+def test_frames_come_back_with_columns_dtypes_and_index():
+    assert_frames_close(there_and_back(FRAME, index=FRAME.index), FRAME)
+
+
+def test_without_an_index_rows_are_numbered():
+    assert there_and_back(FRAME).index.equals(pd.RangeIndex(N))
+
+
+def test_what_comes_back_has_no_gaps():
+    gaps = FRAME.mask(rng().uniform(size=FRAME.shape) < 0.3).astype(FRAME.dtypes[["float64", "text", "day", "Int64"]])
+    back = there_and_back(gaps, index=gaps.index)
+    assert back.notna().all(axis=None)
+    for name in ("float64", "text", "day", "Int64", "numbers as categories"):
+        known = gaps[name].notna()
+        pd.testing.assert_series_equal(back[name][known], gaps[name][known], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     "columns",
-    [pd.MultiIndex.from_tuples([("a", 1), ("a", 2)]), pd.Index([0, 1]), pd.Index(["b", "a"], name="which")],
-    ids=["two levels", "numbers", "named"],
+    [
+        pd.MultiIndex.from_tuples([("a", 1), ("a", 2)]),
+        pd.Index([0, 1]),
+        pd.Index(["b", "a"], name="which"),
+        pd.Index(["a", "a"]),
+    ],
+    ids=["two levels", "numbers", "named", "of one name"],
 )
 def test_columns_of_any_kind_come_back(columns):
     frame = pd.DataFrame(rng().standard_normal((5, 2)), columns=columns)
-    back = there_and_back(frame)
-    pd.testing.assert_index_equal(back.columns, columns)
-    np.testing.assert_allclose(back, frame, rtol=1e-5, atol=1e-6)
-
-
-def test_columns_of_one_name_come_back():
-    frame = pd.DataFrame([[1.0, 2], [3, 5]], columns=["a", "a"]).astype("float32")
-    back = there_and_back(frame)
-    assert list(back.columns) == ["a", "a"]
-    np.testing.assert_allclose(back, frame)
-
-
-def test_numbers_as_categories_come_back():
-    frame = pd.DataFrame({"a": pd.Categorical([1, 2, 4] * 5), "b": np.arange(15.0)})
-    back = there_and_back(frame)
-    assert back.dtypes.equals(frame.dtypes)
-    assert back["a"].tolist() == frame["a"].tolist()
-
-
-def test_frames_of_zeros_and_ones_come_back():
-    frame = pd.DataFrame({"a": [0, 1, 1], "b": [True, False, True]})
-    pd.testing.assert_frame_equal(there_and_back(frame), frame)
+    assert_frames_close(there_and_back(frame), frame)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.int64, np.uint64])
-def test_decoded_integers_are_rounded_and_stay_in_their_range(dtype):
+def test_decoded_integers_are_rounded_and_stay_in_the_range_of_their_dtype(dtype):
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-    table = fitted(np.array([[0], [10]], dtype), "gaussian")
-    center, scale = table.center_[0], table.scale_[0]
-    x = (np.array([[3.4], [3.6], [-1e30], [1e30]]) - center) / scale
-    assert table.decode(x).ravel().tolist() == [3, 4, low, high]
+    table = fitted(np.array([[low], [high]], dtype), "gaussian")
+    table.center_[:], table.scale_[:] = 0, 1
+    assert table.decode(np.array([[3.4], [3.6], [-1e30], [1e30]])).ravel().tolist() == [3, 4, low, high]
 
 
 def test_decoded_truth_values_are_the_nearer_one():
     table = fitted(np.array([[True], [False]]))
     assert table.decode(np.array([[0.49], [0.51], [-3], [3]])).ravel().tolist() == [False, True, False, True]
+
+
+RANGES = {
+    "numbers": np.array([[-1.5, 10.0], [2.5, 20.0], [0.1, 12.0]]),
+    "whole numbers": np.array([[-1, 10], [2, 20], [0, 12]], np.int16),
+    "numbers with gaps": np.array([[-1.5, 10], [NAN, 20], [2.5, 12]]),
+    "counts": np.array([[0, 1], [9, 7], [1, 2]] + 5 * [[0, 1]]),
+    "two values": np.array([[3, 0.25], [7, 0.75]]),
+}
+
+
+@pytest.mark.parametrize("X", RANGES.values(), ids=RANGES)
+@pytest.mark.parametrize("likelihood", ["auto", "gaussian"])
+def test_nothing_comes_back_from_beyond_the_training_range(X, likelihood):
+    table = fitted(X, likelihood)
+    np.testing.assert_array_equal(table.decode(np.full((1, 2), -1e6))[0], np.nanmin(X, axis=0))
+    np.testing.assert_array_equal(table.decode(np.full((1, 2), 1e6))[0], np.nanmax(X, axis=0))
+
+
+IMAGE_RANGES = {
+    "bytes": (np.array([[[10, 200]]], np.uint8), "auto", (0, 255)),
+    "bytes of a gaussian": (np.array([[[10, 200]]], np.uint8), "gaussian", (10, 200)),
+    "in the unit interval": (np.array([[[0.2, 0.8]]]), "auto", (0, 1)),
+    "beyond the unit interval": (np.array([[[-1.0, 3.0]]]), "auto", (-1, 3)),
+    "truth values": (np.array([[[True, False]]]), "auto", (0, 1)),
+}
+
+
+@pytest.mark.parametrize(("X", "likelihood", "ends"), IMAGE_RANGES.values(), ids=IMAGE_RANGES)
+def test_pixels_come_back_in_one_range(X, likelihood, ends):
+    table = fitted(X, likelihood)
+    for x, end in zip((-1e6, 1e6), ends, strict=True):
+        np.testing.assert_array_equal(table.decode(np.full((1, 2), x)), np.full((1, 1, 2), end))
 
 
 # The user's X
@@ -153,11 +195,11 @@ GIVEN = {**ARRAYS, "frame": FRAME, "with gaps": GAPS}
 
 @pytest.mark.parametrize("X", GIVEN.values(), ids=GIVEN)
 def test_x_is_never_modified(X):
-    before, values = X.copy(), values_of(X)
+    before, schema = X.copy(), Schema().fit(X)
+    values = values_of(X, schema)
     values_before = values.copy()
     values.flags.writeable = False
-    encoded = Table().fit(values, X, np.ones(N)).encode(values)
-    encoded.x[:] = 7
+    Table().fit(values, schema, np.ones(N)).encode(values).x[:] = 7
     np.testing.assert_array_equal(values, values_before)
     (pd.testing.assert_frame_equal if isinstance(X, pd.DataFrame) else np.testing.assert_array_equal)(X, before)
 
@@ -176,15 +218,20 @@ def test_encoded_values_are_no_view_of_the_users(likelihood):
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
 def test_missing_cells_are_zero_and_masked(likelihood):
     X = np.array([[0.0, NAN, 1], [NAN, 0.5, NAN], [1, 1, 1]])
-    encoded = fitted(X, likelihood).encode(X)
-    np.testing.assert_array_equal(encoded.observed, (~np.isnan(X)).astype(np.float32))
-    assert encoded.observed.dtype == encoded.x.dtype == np.float32
-    np.testing.assert_array_equal(encoded.x[np.isnan(X)], 0)
+    rows = fitted(X, likelihood).encode(X)
+    np.testing.assert_array_equal(rows.observed, (~np.isnan(X)).astype(np.float32))
+    assert rows.observed.dtype == rows.x.dtype == np.float32
+    np.testing.assert_array_equal(rows.x[np.isnan(X)], 0)
 
 
 def test_without_missing_cells_there_is_no_mask():
     X = rng().standard_normal((N, 3))
     assert fitted(X).encode(X).observed is None
+
+
+def test_in_missing_cells_of_positive_columns_stands_one_whose_logarithm_is_a_number():
+    X = np.array([[1.0, 0.5], [NAN, 0.1], [3.0, NAN]])
+    np.testing.assert_array_equal(fitted(X, {0: "log_normal"}).encode(np.full((1, 2), NAN)).x, [[0, 1]])
 
 
 def test_missing_cells_are_left_out_of_the_scaling():
@@ -196,18 +243,31 @@ def test_missing_cells_are_left_out_of_the_scaling():
     np.testing.assert_allclose(table.scale_, np.nanstd(gaps, axis=0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("likelihood", ["auto", "gaussian", "bernoulli"])
-@pytest.mark.parametrize("other", [[0.3, 0.4], [0.0, 1.0], [NAN, NAN]])
-def test_a_column_of_gaps_alone_does_no_harm(likelihood, other):
+def test_incomplete_columns_are_those_with_gaps_in_the_training_rows():
+    X = pd.DataFrame({"u": [1.5, NAN, 2.5], "t": ["x", "y", "x"], "v": ["p", None, "q"], "w": [0.1, 0.2, 0.4]})
+    table = fitted(X, {"t": "categorical"})
+    assert [group.kind for group in table.groups_] == ["bernoulli", "categorical", "gaussian"]  # u and v; t; w
+    np.testing.assert_array_equal(table.incomplete_, [True, True, False, False])
+
+
+@pytest.mark.parametrize("likelihood", ["auto", "gaussian", "bernoulli", "poisson", "log_normal", "ordinal"])
+@pytest.mark.parametrize("other", [[0.3, 0.4], [1.0, 2.0], [NAN, NAN]])
+def test_a_column_of_gaps_alone_does_no_harm_and_comes_back_missing(likelihood, other):
     X = np.array([[NAN, other[0]], [NAN, other[1]]])
-    table = fitted(X, likelihood)
+    table = fitted(X, likelihood if other == [1.0, 2.0] or likelihood in ("gaussian", "bernoulli") else "auto")
     assert np.isfinite(table.center_).all()
     assert np.isfinite(table.scale_).all()
-    encoded = table.encode(X)
-    np.testing.assert_array_equal(encoded.observed, (~np.isnan(X)).astype(np.float32))
-    back = table.decode(encoded.x)
-    assert np.isfinite(back).all()
-    np.testing.assert_allclose(back[~np.isnan(X)], X[~np.isnan(X)], rtol=1e-5)
+    rows = table.encode(X)
+    assert np.isfinite(rows.x).all()
+    assert rows.observed.sum() == (~np.isnan(X)).sum()
+    np.testing.assert_allclose(table.decode(rows.x), np.where(np.isnan(X), NAN, X), rtol=1e-5)
+
+
+def test_a_new_value_in_a_column_of_gaps_alone_counts_as_missing():
+    X = np.array([[NAN, 0.3], [NAN, 0.4], [NAN, 0.6]])
+    table = fitted(X)
+    np.testing.assert_array_equal(table.encode(np.array([[1e9, 0.3]])).x, table.encode(X[:1]).x)
+    np.testing.assert_array_equal(table.encode(np.array([[1e9, 0.3]])).observed, table.encode(X[:1]).observed)
 
 
 def test_images_of_gaps_alone_do_no_harm():
@@ -217,11 +277,11 @@ def test_images_of_gaps_alone_do_no_harm():
 
 
 def test_rows_of_encoded_are_taken_with_their_mask():
-    encoded = Encoded(np.arange(6.0).reshape(3, 2), np.eye(3, 2))
-    taken = encoded[np.array([2, 0])]
+    rows = Encoded(np.arange(6.0).reshape(3, 2), np.eye(3, 2))
+    taken = rows[np.array([2, 0])]
     np.testing.assert_array_equal(taken.x, [[4, 5], [0, 1]])
     np.testing.assert_array_equal(taken.observed, [[0, 0], [1, 0]])
-    assert Encoded(encoded.x)[:1].observed is None
+    assert Encoded(rows.x)[:1].observed is None
 
 
 # Scaling of the Gaussian
@@ -245,13 +305,15 @@ def test_images_are_standardised_as_a_whole(gaps):
     np.testing.assert_allclose(table.scale_[0], np.nanstd(X), rtol=1e-5)
 
 
+@pytest.mark.parametrize("likelihood", ["auto", "gaussian"])
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.7, 0.1, 1e9, 1e-300, 1e300, -1e307])
-def test_a_constant_column_becomes_zero_and_comes_back(value):
-    X = np.column_stack([np.full(N, value), np.arange(N)])
-    table = fitted(X, "gaussian")
-    encoded = table.encode(X)
-    np.testing.assert_allclose(encoded.x[:, 0], 0, atol=1e-6)
-    np.testing.assert_allclose(table.decode(encoded.x)[:, 0], value, rtol=1e-12, atol=1e-6)
+def test_a_constant_column_becomes_zero_and_comes_back(value, likelihood):
+    X = np.column_stack([np.arange(N), np.full(N, value)])
+    table = fitted(X, likelihood)
+    column = {"auto": 0, "gaussian": 1}[likelihood]  # "constant" stands before "gaussian"
+    rows = table.encode(X)
+    np.testing.assert_allclose(rows.x[:, column], 0, atol=1e-6)
+    np.testing.assert_array_equal(table.decode(rows.x)[:, 1], value)
 
 
 @pytest.mark.parametrize("offset", [1e9, -1e9, 1e12])
@@ -268,7 +330,7 @@ def test_small_values_on_top_of_large_ones_keep_their_digits(offset):
 
 def test_rounding_errors_are_no_spread():
     X = np.array([[1e9], [1e9 + 1.2e-7], [1e9]])
-    table = fitted(X)
+    table = fitted(X, "gaussian")
     assert table.scale_[0] == 1
     np.testing.assert_allclose(table.encode(X).x, 0, atol=1e-5)
 
@@ -282,34 +344,88 @@ def test_values_of_any_size_are_standardised(size):
     np.testing.assert_allclose(table.decode(x), X, rtol=1e-4, atol=1e-6 * size)
 
 
-@pytest.mark.parametrize("value", [1e39, 1e300, -1e300])
-def test_a_new_row_far_outside_stays_finite(value):
-    table = fitted(rng().standard_normal((N, 2)))
-    encoded = table.encode(np.array([[value, 0.0]]))
-    assert encoded.observed is None
-    assert np.isfinite(encoded.x).all()
-    assert np.sign(encoded.x[0, 0]) == np.sign(value)
-    assert np.isfinite(np.square(encoded.x)).all()  # or the likelihood of the row would be no number
+# Scaling of the other kinds
 
 
-FAR = {
-    "zeros and ones": (np.array([[0.0, 1], [1, 0]]), [[100.0, -100.0]]),
-    "images": (np.array([[[-1.0, 3.0]]]), [[[100.0, -100.0]]]),
-    "images of 8 bits": (np.array([[[0, 9]]], np.uint8), [[[1000, -1000]]]),
+def test_logarithms_of_positive_columns_are_standardised():
+    X = np.exp(rng().standard_normal((200, 2)) * [1, 2] + [0, 30])
+    table = fitted(X, "log_normal")
+    logs = np.log(table.encode(X).x.astype(float))  # in units of the median, so that float32 holds them
+    np.testing.assert_allclose(logs, np.log(X) - np.log(X).mean(axis=0), atol=1e-4)
+    np.testing.assert_array_equal(table.link_center_, 0)
+    np.testing.assert_allclose(table.link_scale_, np.log(X).std(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["poisson", "negative_binomial"])
+def test_counts_stay_what_they_are_and_their_link_is_that_of_the_logarithm(kind):
+    X = rng().poisson([1, 20], size=(200, 2))
+    table = fitted(X, kind)
+    np.testing.assert_array_equal(encoded(table, X).x, X)
+    np.testing.assert_allclose(table.link_center_, np.log1p(X).mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(table.link_scale_, np.log1p(X).std(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "student_t", "beta", "bernoulli", "categorical", "ordinal"])
+def test_the_link_of_other_kinds_is_the_identity(likelihood):
+    table = fitted(rng().randint(2, size=(N, 2)), likelihood)
+    np.testing.assert_array_equal(table.link_center_, 0)
+    np.testing.assert_array_equal(table.link_scale_, 1)
+
+
+TWO_VALUES = {
+    "zeros and ones": ([0, 1, 1], [0, 1, 1]),
+    "whole numbers": ([7, 3, 7], [1, 0, 1]),
+    "in the unit interval": ([0.25, 0.75, 0.25], [0, 1, 0]),
+    "zero and a half": ([0.5, 0.0, 0.5], [1, 0, 1]),
+    "with a gap": ([-1, NAN, 5], [0, 0, 1]),
 }
 
 
-@pytest.mark.parametrize("X, new", FAR.values(), ids=FAR)
-def test_new_rows_outside_the_unit_interval_are_refused_or_brought_into_it(X, new):
+@pytest.mark.parametrize("likelihood", ["auto", "bernoulli"])
+@pytest.mark.parametrize(("values", "expected"), TWO_VALUES.values(), ids=TWO_VALUES)
+def test_two_values_become_zero_and_one(values, expected, likelihood):
+    X = np.array(values, float)[:, None]
+    table = fitted(X, likelihood)
+    np.testing.assert_array_equal(table.encode(X).x[:, 0], expected)
+    assert not table.graded_.any()
+
+
+# Rows from elsewhere
+
+
+@pytest.mark.parametrize("value", [1e39, 1e300, -1e300])
+def test_a_new_row_far_outside_stays_finite(value):
+    table = fitted(rng().standard_normal((N, 2)))
+    rows = table.encode(np.array([[value, 0.0]]))
+    assert rows.observed is None
+    assert np.isfinite(rows.x).all()
+    assert np.sign(rows.x[0, 0]) == np.sign(value)
+    assert np.isfinite(np.square(rows.x)).all()  # or the likelihood of the row would be no number
+
+
+FAR = {
+    "zeros and ones": (np.array([[0.0, 1], [1, 0]]), "auto", [[100.0, -100.0]], [1, 0]),
+    "images": (np.array([[[-1.0, 3.0]]]), "auto", [[[100.0, -100.0]]], [1, 0]),
+    "images of 8 bits": (np.array([[[0, 9]]], np.uint8), "auto", [[[1000, -1000]]], [1, 0]),
+    "shares": (np.array([[0.0, 0.1], [0.3, 0.2], [0.5, 0.8]]), "beta", [[-7, 9]], [0, 1]),
+    "pixels of 8 bits": (np.array([[0.0, 0.1], [0.3, 0.2], [0.5, 0.8]]), "discretized", [[-7, 9]], [0, 1]),
+    "counts": (np.array([[0, 1], [3, 2], [5, 8]]), "poisson", [[-7, 9.4]], [0, 9]),
+    "codes": (np.array([[0, 1], [3, 2], [2, 3]]), "categorical", [[-7, 9.4]], [0, 3]),
+    "steps": (np.array([[0, 1], [3, 2], [2, 3]]), "ordinal", [[-7, 1.6]], [0, 2]),
+}
+
+
+@pytest.mark.parametrize(("X", "likelihood", "new", "expected"), FAR.values(), ids=FAR)
+def test_new_rows_outside_the_support_are_brought_into_it(X, likelihood, new, expected):
     """log p(x) of the Bernoulli has no bound beyond it: the strangest rows would be the most normal ones."""
-    table = fitted(X)
-    assert table.likelihood_ == "bernoulli"
-    try:
-        x = table.encode(np.array(new)).x
-    except ValueError as error:
-        assert "likelihood='bernoulli' accepts values between 0 and 1" in str(error)
-    else:
-        assert x.ravel().tolist() == [1.0, 0.0]
+    assert fitted(X, likelihood).encode(np.array(new, float)).x.ravel().tolist() == expected
+
+
+def test_new_rows_of_positive_columns_stay_positive():
+    table = fitted(np.exp(rng().standard_normal((N, 1))), "log_normal")
+    x = table.encode(np.array([[-5.0], [0.0], [1e300]])).x
+    assert (x > 0).all()
+    assert np.isfinite(np.square(np.log(x))).all()
 
 
 # Weights
@@ -325,8 +441,17 @@ def test_weights_are_rows_given_several_times(seed, gaps):
     repeated = np.repeat(X, times, axis=0)
     repeated = repeated[rng(seed).permutation(len(repeated))]
     weighted, whole = fitted(X, weight=times.astype(float)), fitted(repeated)
+    assert weighted.kinds_ == whole.kinds_
     np.testing.assert_array_equal(weighted.center_, whole.center_)
     np.testing.assert_array_equal(weighted.scale_, whole.scale_)
+
+
+def test_weights_are_rows_given_several_times_in_every_column_of_a_frame():
+    times = rng().randint(1, 4, size=N)
+    weighted, whole = fitted(FRAME, weight=times.astype(float)), fitted(FRAME.iloc[np.repeat(np.arange(N), times)])
+    assert weighted.kinds_ == whole.kinds_
+    for name in ("center_", "scale_", "link_center_", "link_scale_", "minimum_", "maximum_"):
+        np.testing.assert_array_equal(getattr(weighted, name), getattr(whole, name))
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -345,33 +470,54 @@ def test_weighted_moments():
     np.testing.assert_allclose(table.scale_, np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight)), rtol=1e-6)
 
 
-# Likelihood
-
-CHOICES = {
-    "floats": (rng().standard_normal((N, 2)), "gaussian"),
-    "zeros and ones": (np.array([[0.0, 1], [1, 0]]), "bernoulli"),
-    "zeros, ones and gaps": (np.array([[0.0, NAN], [1, 0]]), "bernoulli"),
-    "zeros alone": (np.zeros((3, 2)), "gaussian"),
-    "ones alone": (np.ones((3, 2)), "gaussian"),
-    "gaps alone": (np.full((3, 2), NAN), "gaussian"),
-    "between 0 and 1": (np.array([[0.0, 0.5], [1, 0]]), "gaussian"),
-    "0, 1 and 2": (np.array([[0.0, 1], [2, 0]]), "gaussian"),
-    "truth values": (np.array([[True, False]]), "bernoulli"),
-    "images": (np.zeros((3, 2, 2)), "bernoulli"),
-}
+# Outliers
 
 
-@pytest.mark.parametrize("X, likelihood", CHOICES.values(), ids=CHOICES)
-def test_auto_likelihood(X, likelihood):
-    assert fitted(X).likelihood_ == likelihood
+def ramp(n=1001):
+    """Evenly spaced values from 0 to 1: the middle nine tenths are 0.9 wide, so drawing in starts at 0.95 + 2.7."""
+    return np.linspace(0, 1, n)[:, None]
 
 
-@pytest.mark.parametrize("X, low, high", [([[0, 1.5]], 0, 1.5), ([[-0.1, NAN]], -0.1, -0.1), ([[3]], 3, 3)])
-def test_bernoulli_refuses_values_outside_the_unit_interval(X, low, high):
-    message = f"likelihood='bernoulli' accepts values between 0 and 1; X has values from {low} to {high}"
-    with pytest.raises(ValueError, match=message):
-        fitted(X, "bernoulli")
+@pytest.mark.parametrize("outlier", [3.6, 4.0, 1e3, 1e300, -1e9])
+def test_values_beyond_three_widths_of_the_middle_count_as_lying_there(outlier):
+    X = np.append(ramp(), [[outlier]], axis=0)
+    inside = np.append(ramp(), [[np.clip(outlier, 0.05 - 2.7, 0.95 + 2.7)]], axis=0)
+    center, scale = standardisation(X, np.ones(len(X)))
+    np.testing.assert_allclose(center, inside.mean(), atol=2e-3)  # the edges of the middle are values of the column
+    np.testing.assert_allclose(scale, inside.std(), rtol=1e-2)
 
+
+def test_a_fifth_of_outliers_on_one_side_is_no_outlier():
+    X = np.append(np.full((80, 1), 0.0) + ramp(80), np.full((20, 1), 1e3), axis=0)
+    center, scale = standardisation(X, np.ones(100))
+    np.testing.assert_allclose([center[0], scale[0]], [X.mean(), X.std()], rtol=1e-5)
+
+
+def test_where_nine_tenths_are_one_value_nothing_is_drawn_in():
+    X = np.append(np.zeros((98, 1)), [[5.0], [1e4]], axis=0)
+    center, scale = standardisation(X, np.ones(100))
+    np.testing.assert_allclose([center[0], scale[0]], [X.mean(), X.std()], rtol=1e-5)
+
+
+def test_a_row_of_great_weight_is_no_outlier():
+    X = np.append(ramp(), [[1e3]], axis=0)
+    weight = np.append(np.ones(1001), 500.0)
+    center, scale = standardisation(X, weight)
+    mean = np.average(X[:, 0], weights=weight)
+    np.testing.assert_allclose(center, mean, rtol=1e-5)
+    np.testing.assert_allclose(scale, np.sqrt(np.average((X[:, 0] - mean) ** 2, weights=weight)), rtol=1e-5)
+
+
+def test_an_outlier_keeps_its_value_and_comes_back():
+    X = np.append(ramp(), [[1e4]], axis=0)
+    table = fitted(X)
+    x = table.encode(X).x
+    assert x[-1, 0] > 1e3
+    np.testing.assert_allclose(table.decode(x)[-1], 1e4, rtol=1e-6)
+    np.testing.assert_allclose(x[:-1, 0].std(), 1, rtol=0.1)  # all others fill the unit that the network reads
+
+
+# Images and grey values
 
 UNIT = {
     "uint8": (np.array([[[10, 200]]], np.uint8), [10 / 255, 200 / 255]),
@@ -383,44 +529,64 @@ UNIT = {
 }
 
 
-@pytest.mark.parametrize("X, expected", UNIT.values(), ids=UNIT)
-def test_images_are_brought_to_the_unit_interval(X, expected):
-    np.testing.assert_allclose(fitted(X).encode(X).x.ravel(), expected, rtol=1e-6, atol=1e-7)
+@pytest.mark.parametrize(("X", "expected"), UNIT.values(), ids=UNIT)
+@pytest.mark.parametrize("likelihood", ["auto", "bernoulli", "continuous_bernoulli", "discretized"])
+def test_images_are_brought_to_the_unit_interval(X, expected, likelihood):
+    np.testing.assert_allclose(fitted(X, likelihood).encode(X).x.ravel(), expected, rtol=1e-6, atol=1e-7)
 
 
-BINARY = {
-    "zeros and ones": (np.array([[0, 1], [1, 0]]), "auto", True),
-    "black and white": (np.array([[[0, 255]]], np.uint8), "auto", True),
-    "two values as the ends of the interval": (np.array([[[-2.0, 7.0]]]), "auto", True),
-    "grey": (np.array([[[0, 100, 255]]], np.uint8), "auto", False),
-    "grey columns": (np.array([[0.0, 0.5, 1.0]]), "bernoulli", False),
+GRADED = {
+    "zeros and ones": (np.array([[0, 1], [1, 0]]), "auto", False),
+    "black and white": (np.array([[[0, 255]]], np.uint8), "auto", False),
+    "two values as the ends of the interval": (np.array([[[-2.0, 7.0]]]), "auto", False),
+    "grey": (np.array([[[0, 100, 255]]], np.uint8), "auto", True),
+    "grey columns": (np.array([[0.0], [0.5], [1.0]]), "bernoulli", True),
+    "one grey": (np.array([[0.25, 0.75]]), "bernoulli", True),
     "gaussian": (np.array([[0.0, 1.0]]), "gaussian", False),
-    "two greys": (np.array([[0.25, 0.75]]), "bernoulli", False),
-    "images of two greys": (np.array([[[50, 100]]], np.uint8), "auto", False),
-    "truth values": (np.array([[[True, False]]]), "auto", True),
+    "shares": (np.array([[0.0], [0.5], [1.0]]), "beta", False),
+    "two greys": (np.array([[0.25], [0.75]]), "bernoulli", False),
+    "images of two greys": (np.array([[[50, 100]]], np.uint8), "auto", True),
+    "images of numbers": (np.array([[[50, 100]]], np.uint8), "discretized", False),
+    "truth values": (np.array([[[True, False]]]), "auto", False),
 }
 
 
-@pytest.mark.parametrize("X, likelihood, binary", BINARY.values(), ids=BINARY)
-def test_is_binary_where_all_encoded_values_are_zeros_and_ones(X, likelihood, binary):
+@pytest.mark.parametrize(("X", "likelihood", "graded"), GRADED.values(), ids=GRADED)
+def test_graded_is_a_bernoulli_of_other_values_than_zero_and_one(X, likelihood, graded):
     table = fitted(X, likelihood)
-    assert table.is_binary_ == binary
-    if binary:
-        assert set(table.encode(values_of(X)).x.ravel()) <= {0.0, 1.0}
+    assert table.graded_.tolist() == [graded] * table.n_columns_
+    if not graded and table.groups_[0].kind == "bernoulli":
+        assert set(encoded(table, X).x.ravel()) <= {0.0, 1.0}
+
+
+def test_only_the_grey_columns_are_shown_as_means():
+    frame = pd.DataFrame({"share": [0.2, 0.5, 0.9], "number": [1.5, 2.0, 7.0], "whether": [True, False, True]})
+    values = Schema().fit(frame).read(frame)
+    table = Table({"share": "bernoulli"}).fit(values, Schema().fit(frame), np.ones(3))
+    graded = np.empty(3, bool)
+    graded[table._order] = table.graded_
+    assert graded.tolist() == [True, False, False]
+
+
+def test_a_wider_table_gives_back_what_more_rows_held():
+    table = fitted(np.array([[0.0, 5.0], [1.0, 6.0], [2.5, 9.0]]))
+    wider = table.widened(np.array([[9.0, 7.0], [NAN, -3.0]]))
+    assert (wider.minimum_.tolist(), wider.maximum_.tolist()) == ([0, -3], [9, 9])
+    assert (table.minimum_.tolist(), table.maximum_.tolist()) == ([0, 5], [2.5, 9])
 
 
 def test_a_mask_of_zeros_and_ones_in_uint8_is_drawn_as_zeros_and_ones():
     X = rng().randint(0, 2, size=(N, 3, 3)).astype(np.uint8)
     table = fitted(X)
-    assert table.is_binary_
+    assert not table.graded_.any()
     assert set(table.decode(rng(1).randint(0, 2, size=(N, 9))).ravel()) == {0, 1}
 
 
 @pytest.mark.parametrize(
-    "X, image_shape",
+    ("X", "image_shape"),
     [(np.zeros((2, 6)), None), (np.zeros((2, 4, 5)), (4, 5, 1)), (np.zeros((2, 4, 5, 3)), (4, 5, 3))],
 )
-def test_schema(X, image_shape):
+def test_shape_of_rows(X, image_shape):
     table = fitted(X)
     assert table.image_shape_ == image_shape
     assert table.row_shape_ == X.shape[1:]

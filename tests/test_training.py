@@ -1,5 +1,6 @@
 """The training loop on a model whose every step is known: one number that descends to the mean of the rows."""
 
+import gc
 import math
 from types import SimpleNamespace
 
@@ -9,7 +10,9 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+import keras_ssvae as ks
 from keras_ssvae import training
+from keras_ssvae.feed import Feed
 from keras_ssvae.network import Network, Stage
 from keras_ssvae.tables import Encoded
 from keras_ssvae.training import split_validation
@@ -88,50 +91,25 @@ def test_held_out_rows_are_judged_once_each_with_their_weights(n, batch_size, si
         np.testing.assert_array_equal(batch["observed"][:n], observed)
 
 
-# Epochs and optimizers
+# Epochs
 
 
 @pytest.mark.parametrize(
-    "requested, steps_per_epoch, expected",
-    [(7, 1, 7), (7, 1000, 7), ("auto", 1, 200), ("auto", 25, 100), ("auto", 1000, 40)],
-)
-def test_number_of_epochs(requested, steps_per_epoch, expected):
-    assert training._epochs(requested, steps_per_epoch) == expected
-
-
-@pytest.mark.parametrize("name", ["adam", "Adam", "adamw", "AdamW", "sgd", "SGD", "rmsprop"])
-def test_an_optimizer_by_name_has_the_learning_rate_and_its_decay(name):
-    optimizer = training._Optimizers(name, 0.5, 10)()
-    assert type(optimizer).__name__.lower() == name.lower()
-    rates = [float(optimizer._learning_rate(tf.constant(step))) for step in range(10)]
-    np.testing.assert_allclose(rates, [0.5] * 8 + [0.1] * 2)
-    assert float(training._Optimizers(name, 0.5, None)().learning_rate) == 0.5
-
-
-def test_weight_decay_belongs_to_adamw_alone():
-    assert training._Optimizers("adamw", 0.1, 10)().weight_decay == pytest.approx(1e-3)
-    assert not training._Optimizers("adam", 0.1, 10)().weight_decay
-
-
-def test_an_unknown_optimizer_is_named():
-    with pytest.raises(ValueError, match="optimizer.*'adm'"):
-        training._Optimizers("adm", 0.1, 10)()
-
-
-@pytest.mark.parametrize(
-    "users",
+    ("requested", "steps_per_epoch", "has_gaps", "expected"),
     [
-        keras.optimizers.SGD(0.25, momentum=0.5),
-        keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.25, 10, 0.5), clipnorm=1.0),
+        (7, 1, False, 7),
+        (7, 1000, True, 7),
+        ("auto", 1, False, 200),
+        ("auto", 25, False, 100),
+        ("auto", 1000, False, 40),
+        ("auto", 1, True, 1000),
+        ("auto", 5, True, 500),
+        ("auto", 25, True, 100),
+        ("auto", 1000, True, 40),
     ],
 )
-def test_the_users_optimizer_is_copied(users):
-    make = training._Optimizers(users, 123.0, 10)
-    first, second = make(), make()
-    assert first is not users
-    assert first is not second
-    assert type(first) is type(users)
-    assert first.get_config() == users.get_config()
+def test_number_of_epochs(requested, steps_per_epoch, has_gaps, expected):
+    assert training._epochs(requested, steps_per_epoch, has_gaps) == expected
 
 
 # Training of a model with a known path
@@ -246,8 +224,8 @@ def test_the_end_of_a_stage_is_told_with_all_training_rows():
     told = []
 
     class Told(Mean):
-        def end_stage(self, name, encoded):
-            told.append((name, len(encoded.x)))
+        def end_stage(self, name, sample):
+            told.append((name, len(sample().x)))
 
     train(Told({"first": {"share": 0.5}, "second": {"share": 0.5}}), epochs=2)
     assert told == [("first", 8), ("second", 8)]
@@ -300,3 +278,22 @@ def test_the_history_is_a_frame_of_epochs():
     history = train(Mean(), epochs=2)
     assert isinstance(history, pd.DataFrame)
     assert history.drop(columns="stage").dtypes.eq(float).all()
+
+
+def test_a_fit_leaves_none_of_its_rows_in_memory():
+    X, y = np.random.RandomState(0).standard_normal((64, 3)), np.arange(64) % 2
+    of_other_tests = [thing for thing in gc.get_objects() if isinstance(thing, Feed)]
+    with_rows = []
+    look = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: with_rows.extend(feeds_since(of_other_tests)))
+    settings = {"hidden_layer_sizes": (4,), "latent_dim": 1, "epochs": 1, "random_state": 0}
+    ks.SemiSupervisedVAE(callbacks=[look], **settings).fit(X, y)
+    assert len(with_rows) == 1
+    with_rows.clear()
+    assert feeds_since(of_other_tests) == []
+
+
+def feeds_since(known):
+    """Feeds that hold rows, but for those known."""
+    gc.collect()
+    feeds = [thing for thing in gc.get_objects() if isinstance(thing, Feed) and thing._arrays]
+    return [feed for feed in feeds if not any(feed is other for other in known)]

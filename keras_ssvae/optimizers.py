@@ -1,0 +1,130 @@
+"""Optimizers of the training step: the one that the user chose, with a learning rate that falls towards the end."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+__all__ = ["FlatAdamW", "LateDrop", "make_optimizer"]
+
+LARGE = 20_000  # weights of a variable, from which on copying them costs more than some operations
+
+
+def make_optimizer(optimizer, rate, total_steps, opposed=False):
+    """A fresh optimizer of the user's choice.
+
+    Parameters
+    ----------
+    optimizer : str or keras.optimizers.Optimizer
+        Name, or an optimizer of which a copy is made.
+    rate : float
+        Learning rate of an optimizer by name.
+    total_steps : variable or None
+        Number of steps until the end; None keeps the rate constant.
+    opposed : bool, default=False
+        Whether it plays against others: no momentum then.
+    """
+    if not isinstance(optimizer, str):
+        return type(optimizer).from_config(optimizer.get_config())
+    name = optimizer.lower()
+    config = {"learning_rate": rate if total_steps is None else LateDrop(rate, total_steps)}
+    if name == "adamw":
+        config["weight_decay"] = 1e-3
+    if opposed and "adam" in name:
+        config["beta_1"] = 0.0
+    if name in ("adam", "adamw"):
+        return FlatAdamW(**config)
+    return keras.optimizers.get({"class_name": optimizer, "config": config})
+
+
+@keras.saving.register_keras_serializable("keras_ssvae")
+class LateDrop(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant learning rate, and a fifth of it in the last three tenths of the steps.
+
+    Parameters
+    ----------
+    rate : float
+        The constant rate.
+    total_steps : variable
+        Number of steps; read at every step, so that the same compiled step serves trainings of any length.
+    """
+
+    def __init__(self, rate, total_steps):
+        self.rate, self.total_steps = rate, total_steps
+
+    def __call__(self, step):
+        early = tf.cast(step, tf.float32) <= 0.7 * tf.convert_to_tensor(self.total_steps)
+        return tf.where(early, self.rate, 0.2 * self.rate)
+
+    def get_config(self):
+        return {"rate": self.rate, "total_steps": float(self.total_steps)}
+
+
+@keras.saving.register_keras_serializable("keras_ssvae")
+class FlatAdamW(keras.optimizers.Optimizer):
+    """`keras.optimizers.AdamW` on all small variables as one vector: a few operations in place of twenty for each of them.
+
+    Keras' own also keeps every graph in which it stands until the process ends.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+        The learning rate.
+    weight_decay : float, default=0
+        Share of itself, in units of the learning rate, that a weight loses at every step (Loshchilov & Hutter 2019,
+        arXiv:1711.05101).
+    beta_1, beta_2, epsilon : float
+        As in `keras.optimizers.AdamW`.
+    """
+
+    def __init__(self, learning_rate, weight_decay=0.0, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+        super().__init__(learning_rate=learning_rate, name="flat_adamw")
+        self.weight_decay, self.beta_1, self.beta_2, self.epsilon = weight_decay, beta_1, beta_2, epsilon
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        sizes = [math.prod(v.shape) for v in variables]
+        small = [i for i, size in enumerate(sizes) if size < LARGE]
+        # numbers of variables, not variables, which Keras would take for the optimizer's own
+        self.blocks = [[i] for i, size in enumerate(sizes) if size >= LARGE] + ([small] if small else [])
+        shapes = [variables[b[0]].shape if len(b) == 1 else (sum(sizes[i] for i in b),) for b in self.blocks]
+        self.means = [self.add_variable(shape, dtype="float32", name="mean") for shape in shapes]
+        self.squares = [self.add_variable(shape, dtype="float32", name="square") for shape in shapes]
+
+    def apply(self, grads, trainable_variables=None):
+        given = dict(zip(map(id, trainable_variables or self._trainable_variables), grads, strict=True))
+        rate, step = tf.cast(self.learning_rate, tf.float32), tf.cast(self.iterations + 1, tf.float32)
+        pace = rate * tf.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
+        for chosen, mean, square in zip(self.blocks, self.means, self.squares, strict=True):
+            block = [self._trainable_variables[i] for i in chosen]
+            # no gradient, no change: the moments of such a variable stay zero
+            gradients = [tf.cast(given[id(v)], tf.float32) if id(v) in given else tf.zeros(v.shape) for v in block]
+            changes = self._changes(mean.value, square.value, gradients, pace)
+            for variable, change in zip(block, changes, strict=True):
+                if id(variable) not in given:
+                    continue
+                if self.weight_decay:
+                    change += rate * self.weight_decay * tf.cast(variable.value, tf.float32)
+                variable.value.assign_sub(tf.cast(change, variable.dtype))
+                if variable.constraint is not None:
+                    variable.assign(variable.constraint(variable))
+        self.iterations.assign_add(1)
+
+    def _changes(self, mean, square, gradients, pace):
+        """Move the moments of a block on; what each of its variables loses, but for the decay."""
+        shapes, sizes = [g.shape for g in gradients], [g.shape.num_elements() for g in gradients]
+        alone = len(gradients) == 1
+        gradient = gradients[0] if alone else tf.concat([tf.reshape(g, [-1]) for g in gradients], axis=0)
+        # variables of TensorFlow: much faster than Keras' when executed eagerly
+        mean.assign_add((gradient - mean) * (1.0 - self.beta_1))
+        square.assign_add((gradient * gradient - square) * (1.0 - self.beta_2))
+        change = pace * mean / (tf.sqrt(square) + self.epsilon)
+        return [change] if alone else map(tf.reshape, tf.split(change, sizes), shapes)
+
+    def get_config(self):
+        rate = self._learning_rate
+        is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+        own = {name: getattr(self, name) for name in ("weight_decay", "beta_1", "beta_2", "epsilon")}
+        return {"learning_rate": keras.optimizers.schedules.serialize(rate) if is_schedule else float(rate), **own}

@@ -1,0 +1,112 @@
+"""Networks that train in the place of others: what was traced and compiled for one fit serves later fits of the same shape.
+
+Tracing a training step takes about a second and compiling it three, whatever the number of rows. A network whose architecture
+is described by a key trains by way of a twin that is kept here: it becomes equal to the network, trains, and hands its weights
+back. Cross-validation and grid search so trace each architecture once.
+"""
+
+import collections
+import contextlib
+import math
+import threading
+
+import keras
+import numpy as np
+
+from keras_ssvae import backbones
+from keras_ssvae.likelihoods import LIKELIHOODS
+
+__all__ = ["architecture", "clear", "kept", "plain", "trainee"]
+
+KEPT = 8  # twins; a traced one takes about 15 MB
+MOST_WEIGHTS = 1_000_000  # of a twin; larger networks train for so long that tracing does not matter
+NUMBERS = ("class_prior", "label_weight", "consistency_weight", "mask_rate")  # see `Network.give`
+PLAIN = (str, int, float, bool, type(None))
+
+_twins = collections.OrderedDict()
+_lock = threading.Lock()
+
+
+def architecture(estimator_class, network, table, arguments, settings):
+    """What the training step of a network depends on besides variables: a hashable key, or None if that is not known.
+
+    Parameters
+    ----------
+    estimator_class : type
+        Class of the estimator, which makes the network.
+    network : Network
+        Of a class of this package, since others may build numbers of their data into the step.
+    table : Table
+        Kinds of the columns.
+    arguments : dict
+        Keyword arguments of the network's constructor.
+    settings : dict
+        What else the step depends on, by name.
+    """
+    if not type(network).__module__.startswith(__package__ + "."):
+        return None
+    values = {name: plain(value) for name, value in {**arguments, **settings}.items()}
+    numbers = {name: (np.shape(values[name]), bool(np.any(values[name]))) for name in NUMBERS if name in values}
+    others = [value for name, value in values.items() if name not in NUMBERS]
+    if not all(isinstance(item, PLAIN) for value in others for item in (value if isinstance(value, tuple) else (value,))):
+        return None
+    columns = table.groups_, table.image_shape_, table.incomplete_.tobytes()
+    surroundings = keras.config.floatx(), keras.config.dtype_policy().name, keras.config.epsilon(), network.step.value.device
+    registries = (*backbones.ENCODERS.items(), *backbones.DECODERS.items(), *LIKELIHOODS.items())
+    return estimator_class, type(network), registries, repr((sorted({**values, **numbers}.items()), columns, surroundings))
+
+
+def plain(value):
+    """Python's numbers for NumPy's, also in a tuple.
+
+    Parameters
+    ----------
+    value : object
+        Anything; other objects stay what they are.
+    """
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def kept():
+    """How many twins there are."""
+    return len(_twins)
+
+
+def clear():
+    """Let go of all twins."""
+    with _lock:
+        _twins.clear()
+
+
+@contextlib.contextmanager
+def trainee(network, key, make):
+    """The network to train in place of `network`, which has its weights when the block ends.
+
+    Parameters
+    ----------
+    network : Network
+        Built network.
+    key : tuple or None
+        From `architecture`; None trains the network itself.
+    make : function
+        Makes an untrained network of the same architecture.
+    """
+    if key is None or sum(math.prod(v.shape) for v in network.weights) > MOST_WEIGHTS:
+        yield network
+        network.release()
+        return
+    with _lock:
+        twin = _twins.pop(key, None)
+    if twin is None:
+        twin = make()
+        twin.is_twin = True
+    twin.become(network)
+    yield twin
+    network.become(twin)
+    network.release()
+    with _lock:
+        _twins[key] = twin
+        while len(_twins) > KEPT:
+            _twins.popitem(last=False)

@@ -1,0 +1,187 @@
+"""Twins that train in the place of networks: what they keep, what they must not, and who has one."""
+
+import gc
+import threading
+
+import keras
+import numpy as np
+import pytest
+from instances import make
+
+import keras_ssvae as ks
+from keras_ssvae import backbones, workshop
+from keras_ssvae.optimizers import FlatAdamW
+
+
+@pytest.fixture(autouse=True)
+def _empty():
+    workshop.clear()
+    yield
+    workshop.clear()
+
+
+def count_graphs():
+    gc.collect()
+    return sum(type(o).__name__ == "FuncGraph" for o in gc.get_objects())
+
+
+def test_numbers_of_mixed_columns_are_not_shared():
+    rng = np.random.RandomState(0)
+
+    def table(scale):
+        columns = rng.lognormal(scale, 1.0 + scale, 120), rng.poisson(3 + 5 * scale, 120), rng.standard_normal(120)
+        return np.column_stack(columns)
+
+    kinds = {0: "log_normal", 1: "poisson"}
+    first, second = table(0.0), table(2.0)
+    alone = make(ks.VAE, likelihood=kinds).fit(second)
+    workshop.clear()
+    make(ks.VAE, likelihood=kinds).fit(first)
+    after = make(ks.VAE, likelihood=kinds).fit(second)
+    assert workshop.kept() == 1
+    for a, b in zip(after.network_.get_weights(), alone.network_.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_old_graphs_are_freed(rows):
+    X, y_partial = rows
+    counts = []
+    for i in range(workshop.KEPT + 4):
+        make(ks.SemiSupervisedVAE, hidden_layer_sizes=(8 + i,)).fit(X, y_partial)
+        counts.append(count_graphs())
+    assert workshop.kept() == workshop.KEPT
+    assert counts[-1] == counts[workshop.KEPT - 1] > counts[0]
+
+
+def test_a_growing_table_does_not_collect_graphs(rows):
+    counts = []
+    for n in range(2, 9):
+        X = np.repeat(rows[0], n, axis=0)[: 30 * n]
+        make(ks.VAE, batch_size=16, jit_compile=True, epochs=1).fit(X)
+        counts.append(count_graphs())
+    assert workshop.kept() == 1
+    assert counts[-1] == counts[-2]
+
+
+def test_a_trained_network_lets_go_of_its_training(rows):
+    X, y_partial = rows
+    layers = keras.Sequential([keras.Input((5,)), keras.layers.Dense(8, activation="relu")])
+    before = count_graphs()
+    alone = make(ks.SemiSupervisedVAE, encoder=layers).fit(X, y_partial)  # one that no twin can stand in for
+    assert workshop.kept() == 0
+    assert count_graphs() == before
+    gc.collect()
+    assert not any(isinstance(o, FlatAdamW) for o in gc.get_objects())
+    assert not alone.network_.compiled
+
+
+def test_a_trained_body_can_be_copied_and_used_again(rows):
+    X, y_partial = rows
+    body = make(ks.VAE).fit(X).network_.top_model
+    copied = keras.models.clone_model(body)
+    copied.set_weights(body.get_weights())
+    np.testing.assert_allclose(copied(X), body(X), rtol=1e-6)
+    make(ks.SemiSupervisedVAE, encoder=body).fit(X, y_partial)
+
+
+def test_numbers_of_numpy_share_as_those_of_python(rows):
+    X, _ = rows
+    for latent_dim in (2, np.int64(2)):
+        make(ks.VAE, latent_dim=latent_dim).fit(X)
+    assert workshop.kept() == 1
+
+
+def test_another_kind_of_body_under_the_same_name_is_not_shared(rows, monkeypatch):
+    X, _ = rows
+    make(ks.VAE, encoder="mlp").fit(X)
+    monkeypatch.setitem(backbones.ENCODERS, "mlp", lambda *args: backbones.mlp(*args))
+    make(ks.VAE, encoder="mlp").fit(X)
+    assert workshop.kept() == 2
+
+
+def test_an_estimator_of_another_class_is_not_shared(rows):
+    X, _ = rows
+
+    class Mine(ks.VAE):
+        pass
+
+    make(ks.VAE).fit(X)
+    Mine(**make(ks.VAE).get_params()).fit(X)
+    assert workshop.kept() == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": keras.optimizers.Adam(1e-2)},
+        {"callbacks": [keras.callbacks.TerminateOnNaN()]},
+        {"activation": keras.ops.tanh},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_what_belongs_to_the_user_is_not_kept(settings, rows):
+    make(ks.SemiSupervisedVAE, **settings).fit(*rows)
+    assert workshop.kept() == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"learning_rate": 1e-3}, {"optimizer": "sgd"}, {"beta": 0.5}, {"hidden_layer_sizes": (16, 8)}, {"latent_dim": 3}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_other_settings_have_a_step_of_their_own(settings, rows):
+    X, _ = rows
+    alone = make(ks.VAE, **settings).fit(X).network_.get_weights()
+    workshop.clear()
+    make(ks.VAE).fit(X)
+    after = make(ks.VAE, **settings).fit(X).network_.get_weights()
+    assert workshop.kept() == 2
+    for a, b in zip(after, alone, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_fit_that_fails_leaves_nothing_behind(rows):
+    X, y_partial = rows
+
+    class Broken(ks.SemiSupervisedVAE):
+        def _fit_beyond(self, *args, **kwargs):
+            raise RuntimeError("beyond")
+
+    expected = make(ks.SemiSupervisedVAE).fit(X, y_partial).network_.get_weights()
+    with pytest.raises(RuntimeError, match="beyond"):
+        Broken(**make(ks.SemiSupervisedVAE, random_state=3).get_params()).fit(X, y_partial)
+    for a, b in zip(make(ks.SemiSupervisedVAE).fit(X, y_partial).network_.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_threads_do_not_share_a_twin(rows):
+    X, y_partial = rows
+    expected = [make(ks.SemiSupervisedVAE, random_state=i).fit(X, y_partial).network_.get_weights() for i in range(2)]
+    fitted = {}
+
+    def fit(i):
+        fitted[i] = make(ks.SemiSupervisedVAE, random_state=i).fit(X, y_partial)
+
+    threads = [threading.Thread(target=fit, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i in range(2):
+        for a, b in zip(fitted[i].network_.get_weights(), expected[i], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_of_another_package_trains_itself(rows):
+    X, _ = rows
+
+    class Network(ks.VAE._network_class):
+        pass
+
+    Network.__module__ = "elsewhere"
+
+    class Mine(ks.VAE):
+        _network_class = Network
+
+    Mine(**make(ks.VAE).get_params()).fit(X)
+    assert workshop.kept() == 0
