@@ -28,20 +28,24 @@ __all__ = [
     "Rows",
     "argument_parser",
     "command_line",
+    "compare",
     "digits_split",
     "fit_seconds",
     "hide_labels",
     "labels_only",
     "load_mnist",
+    "load_tables",
     "markdown",
     "ours",
+    "tables_parser",
+    "timed",
     "variant",
     "write_section",
 ]
 
 OURS = "SemiSupervisedVAE"
 SAME_NETWORK = "same network, labels only"
-NETWORK_PARAMS = ("hidden_layer_sizes", "activation")
+NETWORK_PARAMS = ("hidden_layer_sizes", "code_layer_sizes", "activation")
 PACKAGES = ("keras_ssvae", "tensorflow", "keras", "scikit-learn", "numpy", "pandas")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the progress lines are the output
@@ -69,6 +73,34 @@ def argument_parser(doc, seeds):
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of RESULTS.md and results/")
     parser.add_argument("--resume", action="store_true", help="keep the rows already in the CSV and add those missing")
     parser.add_argument("--params", type=json.loads, default={}, help="constructor parameters of our estimator, JSON")
+    return parser
+
+
+def tables_parser(doc, methods):
+    """Return the parser of a benchmark on many tables: `argument_parser` with three seeds, and which tables and methods.
+
+    Parameters
+    ----------
+    doc : str
+        The docstring of the script.
+    methods : iterable of str
+        The names of all methods.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    parser = argument_parser(doc, seeds=3)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of csv.gz, last column target")
+    parser.add_argument("--tables", nargs="+", help="names of files without the ending; default: all that fit")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=list(methods),
+        default=list(methods),
+        metavar="METHOD",
+        help=f"some of: {', '.join(methods)}",
+    )
     return parser
 
 
@@ -107,7 +139,35 @@ def load_mnist(path):
         return data["x_train"], data["x_test"], data["y_train"].astype(int), data["y_test"].astype(int)
 
 
-def hide_labels(y, labeled, random_state, unlabeled=-1):
+def load_tables(folder, names=None):
+    """Return the tables of a folder of ``NAME.csv.gz``, just as pandas reads them.
+
+    Parameters
+    ----------
+    folder : Path
+        Each file has a header, its last column is ``target``, and empty cells are missing.
+    names : sequence of str or None
+        Only these tables.
+
+    Returns
+    -------
+    dict of str to (DataFrame, ndarray of int)
+        Name -> (all columns but the target, the classes as 0, 1, ... in the order of their names).
+
+    Raises
+    ------
+    ValueError
+        If there is no table, or a name has none.
+    """
+    paths = {path.name.removesuffix(".csv.gz"): path for path in sorted(Path(folder).glob("*.csv.gz"))}
+    unknown = sorted(set(names or ()) - set(paths))
+    if unknown or not paths:
+        raise ValueError(f"{folder} has the tables {list(paths)}; asked for: {unknown or 'any'}.")
+    frames = {name: pd.read_csv(paths[name]) for name in paths if names is None or name in names}
+    return {name: (X, np.unique(X.pop("target"), return_inverse=True)[1]) for name, X in frames.items()}
+
+
+def hide_labels(y, labeled, random_state, unlabeled=-1, at_least=0):
     """Return a copy of y in which all but a few labels are replaced by `unlabeled`.
 
     Unlike `keras_ssvae.model_selection.mask_labels`, a count is spread evenly over the classes, whatever their sizes,
@@ -124,6 +184,8 @@ def hide_labels(y, labeled, random_state, unlabeled=-1):
         Seed of the choice. A larger share contains every smaller one of the same seed.
     unlabeled : int, default=-1
         The value of a hidden label.
+    at_least : int, default=0
+        No class keeps fewer labels than this.
 
     Returns
     -------
@@ -144,6 +206,7 @@ def hide_labels(y, labeled, random_state, unlabeled=-1):
     else:
         counts = np.full(len(classes), labeled // len(classes))
         counts[rng.permutation(len(classes))[: labeled % len(classes)]] += 1
+    counts = np.maximum(counts, at_least)
     if (counts > sizes).any():
         raise ValueError(f"labeled={labeled} asks for {counts.max()} rows of a class; the smallest has {sizes.min()}.")
     kept = np.concatenate([order[:count] for order, count in zip(orders, counts, strict=True)])
@@ -179,9 +242,11 @@ def labels_only(**params):
     """
     wanted = ours(0, params).get_params()
     network = LabelsOnlyNetwork(random_state=wanted["random_state"])
-    for name in NETWORK_PARAMS:
+    for name in ("hidden_layer_sizes", "activation"):
         if wanted.get(name) not in (None, "auto"):
             network.set_params(**{name: wanted[name]})
+    if "code_layer_sizes" in params:  # who sets them has a code below the pi layer: labels pass through all layers
+        network.set_params(hidden_layer_sizes=(*params["code_layer_sizes"], *network.hidden_layer_sizes))
     return network
 
 
@@ -291,14 +356,19 @@ class LabelsOnlyNetwork(ClassifierMixin, BaseEstimator):
         return chosen.map(lambda rows_of_step: (tf.gather(rows, rows_of_step), tf.gather(codes, rows_of_step)))
 
 
-def fit_seconds(estimator, *data):
-    """Fit, and return the seconds it took; the networks of earlier fits are released before the clock runs."""
+def timed(function, *data):
+    """Return what a function returns and the seconds it took; earlier networks are released before the clock runs."""
     if "keras" in sys.modules:
         sys.modules["keras"].backend.clear_session()
     gc.collect()
     start = time.perf_counter()
-    estimator.fit(*data)
-    return time.perf_counter() - start
+    result = function(*data)
+    return result, time.perf_counter() - start
+
+
+def fit_seconds(estimator, *data):
+    """Fit, and return the seconds it took."""
+    return timed(estimator.fit, *data)[1]
 
 
 # ------------------------------------------------------------------------------------------------------------- rows
@@ -382,8 +452,43 @@ def markdown(frame, decimals=3):
     return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
 
 
-def write_section(name, title, command, table, notes="", *, rows, out):
-    """Write one section of ``RESULTS.md``; the sections of other benchmarks stay as they are.
+def compare(rows, value):
+    """Compare methods over many tables by a value that is better the smaller it is.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row a run, with the columns "method", "table", "seed", `value` and "seconds".
+    value : str
+        The column to compare.
+
+    Returns
+    -------
+    overall : DataFrame
+        A row a method: the mean of `value` over tables and seeds, the deviation over seeds of its mean over tables, the
+        mean rank (of the table's mean among the methods), the runs and the mean seconds. Only methods that have every
+        run: means over different tables say nothing.
+    by_table : DataFrame
+        Tables x methods: mean over the seeds; NaN where a method lacks a run.
+    """
+    wide = rows.pivot(index=["table", "seed"], columns="method", values=value)
+    by_table = wide.groupby("table").mean(skipna=False)
+    whole = wide.dropna(axis=1)
+    overall = pd.DataFrame(
+        {
+            f"mean {value}": by_table[whole.columns].mean(),
+            "std over seeds": whole.groupby("seed").mean().std(),
+            "mean rank": by_table[whole.columns].rank(axis=1).mean(),
+            "runs": whole.count(),
+            "seconds": rows.groupby("method")["seconds"].mean().reindex(whole.columns),
+        }
+    )
+    overall = overall.sort_values(f"mean {value}")
+    return overall, by_table[[*overall.index, *by_table.columns.difference(overall.index)]]
+
+
+def write_section(name, title, command, table, notes="", *, rows, out, needs=None):
+    """Write one section of ``RESULTS.md`` and print its table; the sections of other benchmarks stay as they are.
 
     Parameters
     ----------
@@ -401,7 +506,13 @@ def write_section(name, title, command, table, notes="", *, rows, out):
         The raw rows: their seeds, number, seconds and states of the source are reported.
     out : Path
         The folder of ``RESULTS.md``.
+    needs : str or None
+        Without a row of this method the table is only printed: a run of the peers alone is no result.
     """
+    body = table if isinstance(table, str) else markdown(table)
+    if needs is not None and needs not in set(rows["method"]):
+        print(f"\n{body}\n\nRESULTS.md stays as it is: no row of {needs}", flush=True)
+        return
     seeds = ", ".join(str(seed) for seed in sorted(rows["seed"].unique()))
     states = ", ".join(sorted(rows["code"].unique()))
     facts = (
@@ -410,7 +521,6 @@ def write_section(name, title, command, table, notes="", *, rows, out):
     )
     if rows["code"].nunique() > 1:
         facts += "\n\n**The rows come from different states of the source.**"
-    body = table if isinstance(table, str) else markdown(table)
     parts = [f"## {title}", f"    {command}", f"{facts}\n\n{_machine()}", body, notes.strip()]
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     section = "\n\n".join([begin, *filter(None, parts), end])

@@ -17,6 +17,7 @@ from common import (
     write_section,
 )
 from sklearn.metrics import accuracy_score
+from sklearn.semi_supervised import LabelSpreading
 
 PUBLISHED = """
 | method | 100 | 600 | 1000 | 3000 | all | source |
@@ -75,8 +76,10 @@ def main():
     parser.add_argument("--labels", type=int, nargs="+", default=[100], help="labelled rows in all")
     parser.add_argument("--flat", action="store_true", help="hand the images over as (n, 784) instead of (n, 28, 28)")
     parser.add_argument("--augment", action="store_true", help="shift and turn the training images a little")
+    parser.add_argument("--label-spreading", action="store_true", help="label spreading, ten neighbours, as M1's classifier")
     args = parser.parse_args()
     method = variant(args.family, args.params) + (", flat" if args.flat else "") + (", augmented" if args.augment else "")
+    method += ", label spreading" if args.label_spreading else ""
     values = ["error", "stages", "seconds"]
     rows = Rows(args.out, "mnist", ["method", "labels", "seed"], values, args.resume)
     X_train, X_test, y_train, y_test = load_mnist(args.data)
@@ -89,6 +92,8 @@ def main():
                 continue
             print(f"{method}, {labels} labels, seed {seed}: fitting", flush=True)
             extra = {"augmentation": shift_and_turn()} if args.augment else {}
+            if args.label_spreading:
+                extra["classifier"] = LabelSpreading(kernel="knn", n_neighbors=10, alpha=0.99, max_iter=100)
             estimator = ours(seed, {**args.params, **extra}, family=args.family)
             seconds = fit_seconds(estimator, X_train, hide_labels(y_train, labels, seed))
             rows.add(
