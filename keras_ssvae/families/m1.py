@@ -20,8 +20,10 @@ from keras_ssvae.tables import Encoded
 
 __all__ = ["M1", "M1Network"]
 
-MAX_LABELED = 20_000  # rows that the classifier sees
+MAX_LABELED = 20_000  # draws that the classifier sees
 MAX_UNLABELED = 10_000
+DRAWS = 10  # of a labelled row, as long as there are few
+FEW = 5_000  # draws of labelled rows up to which each has more than one
 KEPT = 500  # codes of each class that are kept to draw from
 
 
@@ -43,13 +45,16 @@ class M1(LabelPredictorMixin, VAE):
     """M1 of Kingma et al.: a variational autoencoder of all rows, and a classifier on its latent variables.
 
     The model is ``p(z) p(x | z)`` with ``q(z | x)``, as in `VAE`; y is predicted from z by a classifier of scikit-learn that is
-    fitted to draws of z and predicts at their means.
+    fitted to draws of z, up to ten of each labelled row, and predicts at their means.
 
     Parameters
     ----------
+    beta : float, default=0.3
+        Weight of the KL term. Below 1 more latent variables are in use and their noise is smaller, which tells classes apart
+        better; 1 gives the bound on log p(x).
     classifier : scikit-learn classifier, default=None
-        With `predict_proba`; a clone is fitted to up to 20,000 labelled rows, and, if it is a class of
-        `sklearn.semi_supervised`, up to 10,000 unlabelled ones, marked by -1. Classes are numbers from 0 in it. None:
+        With `predict_proba`; a clone is fitted to up to 20,000 draws of labelled rows, and, if it is a class of
+        `sklearn.semi_supervised`, up to 10,000 of unlabelled ones, marked by -1. Classes are numbers from 0 in it. None:
         self-training with a support vector classifier.
 
     Attributes
@@ -78,6 +83,8 @@ class M1(LabelPredictorMixin, VAE):
     True
     """
 
+    latent_dim: int = dataclasses.field(default=20, kw_only=False)
+    beta: float = 0.3
     classifier: object = None
 
     _constraints = {"classifier": [None, HasMethods(["fit", "predict_proba"])]}
@@ -92,7 +99,7 @@ class M1(LabelPredictorMixin, VAE):
         if goes_on:  # the classifier is fitted anew, to all labels that have come
             rows = _joined(self._labeled_rows, rows)
         labeled = rows["y"] >= 0
-        z, z_codes = _draws(network, rows, MAX_LABELED, MAX_UNLABELED, rng)
+        z, z_codes = _draws(network, rows, rng)
         classifier = _fit_classifier(self.classifier, z, z_codes, codec, network.seed)
         predicted = np.where(z_codes >= 0, z_codes, _logits(classifier, z, codec.n_classes).argmax(axis=1))
         return {
@@ -129,15 +136,16 @@ def _joined(earlier, rows):
     return {name: np.concatenate([earlier[name], values]) for name, values in rows.items()}
 
 
-def _draws(network, rows, max_labeled, max_unlabeled, rng):
-    """Draws of z of labelled and unlabelled rows, each row as often as its weight says, with their class codes."""
+def _draws(network, rows, rng):
+    """Draws of z of labelled and unlabelled rows, in proportion to their weights, with their class codes."""
     encoded, codes = Encoded(rows["x"], rows.get("observed")), rows["y"]
     order = canonical_order(encoded.x, codes, encoded.observed)
     drawn = []
-    for group, limit in ((codes[order] >= 0, max_labeled), (codes[order] < 0, max_unlabeled)):
+    for group, most, few in ((codes[order] >= 0, MAX_LABELED, FEW), (codes[order] < 0, MAX_UNLABELED, 0)):
         of_group = order[group]
         if len(of_group):
-            count = min(max(len(of_group), round(rows["weight"][of_group].sum())), limit)
+            count = max(len(of_group), round(rows["weight"][of_group].sum()))
+            count = min(max(count, min(DRAWS * count, few)), most)
             drawn.append(Stratum(of_group, rows["weight"][of_group]).draw(count, rng))
     drawn = np.concatenate(drawn)
     posterior = inference.run(network, "posterior", encoded[drawn])
