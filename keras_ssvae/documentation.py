@@ -107,8 +107,9 @@ SHARED = {
     "epochs": (
         'int or "auto"',
         """
-        Passes over the rows, all stages together. "auto" makes about 2500 steps, in 40 to 200 epochs; in up to 1000 where
-        cells are missing, so that small tables see enough different masks.""",
+        Passes over the rows, all stages together. "auto" makes about 2500 steps, in 40 to 200 epochs, at most 100 where an
+        epoch has up to four steps; in up to 1000 where cells are missing, so that small tables see enough different
+        masks.""",
     ),
     "validation_fraction": ("float", "Share of the labelled and of the unlabelled rows held out with `early_stopping`."),
     "early_stopping": (

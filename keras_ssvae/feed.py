@@ -6,6 +6,7 @@ drawn exactly as often as two rows of weight 1, and a row of weight 0 never. Row
 first, so the order in which the user's rows come does not matter.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
     "named_arrays",
     "row_keys",
     "strata_by_class",
+    "untuned",
 ]
 
 
@@ -179,6 +181,23 @@ def draw_weights(strata):
     return np.concatenate([np.full(size, s.total / total * batch_size / size) for s, size in strata])
 
 
+def untuned(dataset):
+    """A dataset that is not tuned while it runs.
+
+    TensorFlow's tuner sleeps twice as long each time, up to a minute, and the end of an iterator waits until it wakes: a fit
+    could take twice its time.
+
+    Parameters
+    ----------
+    dataset : tf.data.Dataset
+        Any.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.with_options(options)
+
+
 class Feed:
     """Training rows of one stage as an endless stream of chunks.
 
@@ -208,7 +227,9 @@ class Feed:
         Labelled rows in each batch.
     """
 
-    max_chunk_bytes = 64 * 2**20
+    max_chunk_bytes = 16 * 2**20
+    max_joint_bytes = 4 * 2**20  # of a chunk of several epochs
+    max_joint_steps = 500
     max_sample = 20_000
 
     def __init__(self, encoded, codes, weight, batch_size, labeled_batch_size, seed, augment=None):
@@ -239,21 +260,45 @@ class Feed:
 
     def chunks(self):
         """(chunks an epoch, steps a chunk): equal chunks, as few as memory allows."""
-        row_bytes = sum(values[:1].nbytes for values in self._arrays.values()) + 4
-        fit = max(1, self.max_chunk_bytes // (row_bytes * len(self._row_weight)))
+        fit = max(1, self.max_chunk_bytes // self._batch_bytes())
         count = math.ceil(self.steps_per_epoch / fit)
         return count, math.ceil(self.steps_per_epoch / count)
 
-    def dataset(self):
-        """tf.data.Dataset of chunks {"x": (steps, rows, n_columns), "y": (steps, rows), "weight": (steps, rows)}, endless."""
+    def joint_epochs(self, epochs):
+        """How many of these epochs to give in one chunk: a divisor of their number, 1 unless they are small."""
+        fit = min(self.max_joint_bytes, self.max_chunk_bytes) // self._batch_bytes()
+        most = min(self.max_joint_steps, fit) // self.steps_per_epoch
+        return next((n for n in range(min(most, epochs), 1, -1) if epochs % n == 0), 1)
+
+    def _batch_bytes(self):
+        return (sum(values[:1].nbytes for values in self._arrays.values()) + 4) * len(self._row_weight)
+
+    def dataset(self, epochs=None, chunk_epochs=1):
+        """Chunks of batches as a tf.data.Dataset.
+
+        Parameters
+        ----------
+        epochs : int, default=None
+            Epochs after which it ends; None: never.
+        chunk_epochs : int, default=1
+            Epochs in a chunk, a divisor of their number, where an epoch is not more than one chunk.
+
+        Returns
+        -------
+        tf.data.Dataset
+            Of {"x": (steps, rows, n_columns), "y": (steps, rows), "weight": (steps, rows)}.
+        """
         count, steps = self.chunks()
-        shape = (steps, len(self._row_weight))
+        shape = (chunk_epochs * steps, len(self._row_weight))
+
+        def draw_epoch():
+            drawn = [s.draw(count * steps * size, self._rng).reshape(-1, size) for s, size in self._strata]
+            return np.concatenate(drawn, axis=1).astype(np.int32)
 
         def indices():
-            while True:
-                drawn = [s.draw(count * steps * size, self._rng).reshape(-1, size) for s, size in self._strata]
-                epoch = np.concatenate(drawn, axis=1).astype(np.int32)
-                yield from epoch.reshape(count, *shape)
+            for _ in itertools.count() if epochs is None else range(epochs // chunk_epochs):
+                drawn = np.concatenate([draw_epoch() for _ in range(chunk_epochs)])
+                yield from drawn.reshape(-1, *shape)
 
         arrays = {name: tf.constant(values) for name, values in self._arrays.items()}
         weight = tf.constant(np.broadcast_to(self._row_weight, shape), tf.float32)
@@ -266,7 +311,7 @@ class Feed:
 
         signature = tf.TensorSpec(shape, tf.int32)
         stream = tf.data.Dataset.from_generator(indices, output_signature=signature)
-        return stream.map(gather).prefetch(2)
+        return untuned(stream.map(gather).prefetch(2))
 
     def _augmented(self, chunk):
         """A chunk with two views of each row: what one says of the class, the other should say too."""

@@ -10,6 +10,7 @@ import functools
 import types
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_ssvae import noise
@@ -72,7 +73,9 @@ class _Training:
     optimizers: dict = dataclasses.field(default_factory=dict)
     names: list = dataclasses.field(default_factory=list)
     noise_used: int = 0
-    sums: object = None
+    sums: np.ndarray = None
+    ahead: collections.deque = dataclasses.field(default_factory=collections.deque)
+    chunk_epochs: int = 1
     functions: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict)
     start: list = dataclasses.field(default_factory=list)
     testing: bool = False
@@ -162,11 +165,10 @@ class Network(keras.Model):
 
     @property
     def metrics(self):
-        return []  # the steps return the means of the epoch so far, from one variable in place of one a term
+        return []  # the functions of `fit` return the means of the epoch so far
 
     def reset_metrics(self):
-        if self._training.sums is not None:
-            self._training.sums.assign(tf.zeros_like(self._training.sums))
+        self._training.sums = np.zeros(len(self._training.names) + 1)
 
     @property
     def term_names(self):
@@ -244,7 +246,7 @@ class Network(keras.Model):
         for mine, theirs in zip(self.state(), other.state(), strict=True):
             mine.assign(theirs)
 
-    def prepare(self, stage, make_optimizer, total_steps, n_columns, jit_compile, run_eagerly):
+    def prepare(self, stage, make_optimizer, total_steps, n_columns, jit_compile, run_eagerly, chunk_epochs=1):
         """Make the network ready to train a stage, with the same functions as the last time, if there was one.
 
         Parameters
@@ -259,6 +261,8 @@ class Network(keras.Model):
             Number of columns of the encoded x.
         jit_compile, run_eagerly : bool
             How the step is executed.
+        chunk_epochs : int, default=1
+            Epochs in a chunk; an epoch of several chunks counts as one.
         """
         self.total_steps.assign(total_steps)
         self.step.assign(0)
@@ -273,11 +277,13 @@ class Network(keras.Model):
             before = int(self.noise.state.numpy()[1])
             self._training.names = list(dict.fromkeys(["loss", *self._dry_call(n_columns)]))
             self._training.noise_used = int(self.noise.state.numpy()[1]) - before
-            self._training.sums = tf.Variable(tf.zeros(len(self._training.names) + 1), trainable=False)
             for objective in stage.objectives:
                 optimizer = self._training.optimizers[objective] = make_optimizer()
                 optimizer.build(self._variables_of(objective))
                 self._training.start.append([v.numpy().copy() for v in optimizer.variables])
+        self._training.chunk_epochs = chunk_epochs
+        self._training.ahead.clear()
+        self.reset_metrics()
         optimizer = next(iter(self._training.optimizers.values()))
         self.compile(optimizer=optimizer, jit_compile=jit_compile, run_eagerly=run_eagerly)
 
@@ -291,22 +297,42 @@ class Network(keras.Model):
             del self.optimizer  # and not None, which TensorFlow's own list of attributes would not notice
 
     def make_train_function(self, force=False):
-        self.train_function = self._function("train", self.train_step)
+        run, training = self._function("train", self.train_step), self._training
+
+        def train(iterator):
+            """The means of the epoch so far; what a chunk holds of later epochs is trained at once, and told when they come."""
+            if not training.ahead:
+                training.ahead.extend(np.split(run(next(iterator)), training.chunk_epochs))
+            values = training.ahead.popleft()
+            return self._track(values.mean(axis=0), len(values))
+
+        self.train_function = train
 
     def make_test_function(self, force=False):
-        self.test_function = self._function("test", self.test_step)
+        run = self._function("test", self.test_step)
+
+        def test(iterator):
+            chunk = next(iterator)
+            return self._track(run(chunk)[0], float(tf.reduce_sum(chunk["weight"])))
+
+        self.test_function = test
+
+    def _track(self, values, weight):
+        """The means of the epoch so far, with these values in them."""
+        sums = self._training.sums
+        sums += weight * np.append(values, 1.0)
+        return dict(zip(self._training.names, (sums[:-1] / max(sums[-1], 1e-12)).tolist(), strict=True))
 
     def _function(self, name, step):
-        """Iterator of chunks -> logs, as Keras' `fit` calls it; made once a stage and shape of chunks.
+        """Chunk -> values of the terms, (steps, n_terms) array; made once a stage and shape of chunks.
 
         It is one graph function, and not two inside each other as Keras makes them, of which it never frees the inner one.
         """
         functions = self._training.functions
 
-        def call(iterator):
-            chunk = next(iterator)
+        def run(chunk):
             if self.run_eagerly:
-                return step(chunk)
+                return step(chunk).numpy()
             # without XLA, for any number of steps: so no other fit decides how this one computes
             steps = chunk["weight"].shape[0] if self.jit_compile else None
             shapes = {key: tf.TensorSpec((steps, *values.shape[1:]), values.dtype) for key, values in chunk.items()}
@@ -317,9 +343,9 @@ class Network(keras.Model):
                 while len(functions) > FUNCTIONS:
                     functions.popitem(last=False)
             functions.move_to_end(kind)
-            return functions[kind](chunk)
+            return functions[kind](chunk).numpy()
 
-        return call
+        return run
 
     def _variables_of(self, objective):
         unique = {}
@@ -352,32 +378,23 @@ class Network(keras.Model):
         return tf.stack([values[name] for name in self._training.names])
 
     def train_step(self, chunk):
-        """All optimizer steps of a chunk."""
+        """All optimizer steps of a chunk; the values of the terms at each, (steps, n_terms)."""
         steps = _shape(chunk["weight"])[0]
+        values = tf.TensorArray(tf.float32, steps, element_shape=(len(self._training.names),))
 
-        def one_step(i, sums):
-            return i + 1, sums + self._update({k: v[i] for k, v in chunk.items()})
+        def one_step(i, values):
+            return i + 1, values.write(i, self._update({k: v[i] for k, v in chunk.items()}))
 
-        start = tf.zeros(len(self._training.names))
-        _, sums = tf.while_loop(lambda i, _: i < steps, one_step, (0, start), maximum_iterations=steps)
-        steps = tf.cast(steps, tf.float32)
-        return self._track(sums / steps, steps)
+        return tf.while_loop(lambda i, _: i < steps, one_step, (0, values), maximum_iterations=steps)[1].stack()
 
     def test_step(self, chunk):
-        """The terms of the first objective on held-out rows, averaged with their weights."""
-        batch = {k: v[0] for k, v in chunk.items()}  # a validation chunk holds one batch
+        """The terms of the first objective on the held-out rows of a chunk of one batch, (1, n_terms)."""
+        batch = {k: v[0] for k, v in chunk.items()}
         self._training.testing = True
         loss, means = self._loss(batch, next(iter(self._training.stage.objectives)), training=False)
         self._training.testing = False
         values = {"loss": loss, **means}
-        return self._track(tf.stack([values.get(name, 0.0) for name in self._training.names]), tf.reduce_sum(batch["weight"]))
-
-    def _track(self, values, weight):
-        """The means of the epoch so far, with these values in them."""
-        self._training.sums.assign_add(weight * tf.concat([values, [1.0]], axis=0))
-        sums = tf.convert_to_tensor(self._training.sums)
-        means = sums[:-1] / tf.maximum(sums[-1], 1e-12)
-        return dict(zip(self._training.names, tf.unstack(means), strict=True))
+        return tf.stack([values.get(name, 0.0) for name in self._training.names])[None]
 
     # After training
 

@@ -8,6 +8,7 @@ large as the buffer.
 
 import dataclasses
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -24,6 +25,7 @@ from keras_ssvae.feed import (
     named_arrays,
     row_keys,
     strata_by_class,
+    untuned,
 )
 from keras_ssvae.labels import distinct_labels
 from keras_ssvae.sources import BLOCK_ROWS, resized, stack, stack_blocks, take
@@ -319,8 +321,12 @@ class StreamFeed(Feed):
         rows = Stratum(np.arange(len(self._weight)), self._weight).draw(len(self._weight), np.random.RandomState(self._seed))
         return Encoded(self._arrays["x"], self._arrays.get("observed"))[np.sort(rows)]
 
-    def dataset(self):
-        """As `Feed.dataset`."""
+    def joint_epochs(self, epochs):
+        """An epoch is large: one."""
+        return 1
+
+    def dataset(self, epochs=None, chunk_epochs=1):
+        """As `Feed.dataset`, with one epoch in a chunk at most."""
         count, steps = self.chunks()
         shape = (steps, len(self._row_weight))
         class_weights = self._stream.class_weights()
@@ -329,7 +335,8 @@ class StreamFeed(Feed):
             rng = np.random.RandomState(self._seed)
             memory = {name: values.copy() for name, values in self._arrays.items()} if self._passing else self._arrays
             draws = [self._draws(stratum, size, count, steps, rng) for stratum, size in self._strata]
-            for streamed in self._read(steps * self._streamed, memory, rng):
+            n_chunks = None if epochs is None else epochs * count
+            for streamed in itertools.islice(self._read(steps * self._streamed, memory, rng), n_chunks):
                 parts = [_rows(memory, next(rows)) for rows in draws]
                 parts.append({name: v.reshape(steps, self._streamed, *v.shape[1:]) for name, v in streamed.items()})
                 chunk = {name: np.concatenate([part[name] for part in parts], axis=1) for name in memory}
@@ -339,7 +346,7 @@ class StreamFeed(Feed):
         arrays = {**self._arrays, "weight": np.empty(0, np.float32)}
         signature = {name: tf.TensorSpec((*shape, *values.shape[1:]), values.dtype) for name, values in arrays.items()}
         stream = tf.data.Dataset.from_generator(chunks, output_signature=signature)
-        return stream.map(self._augmented).prefetch(2)
+        return untuned(stream.map(self._augmented).prefetch(2))
 
     def _draws(self, stratum, size, count, steps, rng):
         """Chunk after chunk (steps, size) of indices; rows have their shares over an epoch, or as much of it as is bounded."""

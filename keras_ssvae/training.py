@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from keras_ssvae import backbones
-from keras_ssvae.feed import Feed, named_arrays
+from keras_ssvae.feed import Feed, named_arrays, untuned
 from keras_ssvae.optimizers import make_optimizer
 from keras_ssvae.seeding import isolated_seed
 
@@ -72,7 +72,9 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
         chunks, steps = feed.chunks()
         epochs = _epochs(settings.epochs, feed.steps_per_epoch, encoded.observed is not None)
         epochs = 1 if one_pass else max(1, round(epochs * stage.share / total_share))
-        _prepare(network, stage, settings, epochs * chunks * steps, encoded.x.shape[1], one_pass)
+        unseen = not settings.callbacks and validation is None and not settings.verbose  # what is between two epochs
+        chunk_epochs = feed.joint_epochs(epochs) if unseen else 1
+        _prepare(network, stage, settings, epochs * chunks * steps, encoded.x.shape[1], one_pass, chunk_epochs)
         callbacks, held = list(settings.callbacks or []), None
         if validation is not None:
             by_label = held_out >= ENOUGH_LABELS and network.judges_labels
@@ -81,7 +83,7 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
             callbacks.append(keras.callbacks.EarlyStopping(monitor, 0.0, patience, mode="min", restore_best_weights=True))
         with contextlib.closing(feed):
             record = network.fit(
-                feed.dataset(),
+                feed.dataset(epochs, chunk_epochs),
                 epochs=epochs,
                 steps_per_epoch=chunks,
                 verbose=int(settings.verbose),
@@ -95,7 +97,7 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
     return history[["stage", "loss", *[c for c in history if c not in ("stage", "loss")]]]
 
 
-def _prepare(network, stage, settings, total_steps, n_columns, constant_rate):
+def _prepare(network, stage, settings, total_steps, n_columns, constant_rate, chunk_epochs):
     """Give the network its optimizers for a stage, and the mode of execution that suits the number of steps."""
     rate = settings.learning_rate * stage.learning_rate
     until = None if constant_rate else network.total_steps
@@ -106,12 +108,12 @@ def _prepare(network, stage, settings, total_steps, n_columns, constant_rate):
     eager_steps = EAGER_STEPS_OF_TWINS if network.is_twin else EAGER_STEPS
     eager = settings.jit_compile == "auto" and total_steps <= eager_steps
     jit = total_steps > GRAPH_STEPS and stage.compiles if settings.jit_compile == "auto" else settings.jit_compile
-    network.prepare(stage, make, total_steps, n_columns, jit, eager)
+    network.prepare(stage, make, total_steps, n_columns, jit, eager, chunk_epochs)
 
 
 def _epochs(requested, steps_per_epoch, has_gaps):
-    """ "auto": as many epochs as make about 2500 steps, but at least 40, and at most 200, or 1000 where cells are missing."""
-    most = 1000 if has_gaps else 200
+    """The number of epochs; "auto" makes about 2500 steps."""
+    most = 1000 if has_gaps else np.clip(25 * steps_per_epoch, 100, 200)
     return int(np.clip(math.ceil(2500 / steps_per_epoch), 40, most)) if requested == "auto" else requested
 
 
@@ -155,4 +157,4 @@ def _validation_data(encoded, codes, weight, with_labels, batch_size):
     arrays = named_arrays(encoded, codes if with_labels else np.full_like(codes, -1))
     chunk = {name: values[rows].reshape(-1, 1, size, *values.shape[1:]) for name, values in arrays.items()}
     chunk["weight"] = np.concatenate([weight, np.zeros(fill)]).astype(np.float32).reshape(-1, 1, size)
-    return tf.data.Dataset.from_tensor_slices(chunk)
+    return untuned(tf.data.Dataset.from_tensor_slices(chunk))

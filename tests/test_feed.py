@@ -411,6 +411,32 @@ def test_chunks_are_bounded_equal_and_hold_an_epoch(monkeypatch, limit, observed
         assert count == 1
 
 
+@pytest.mark.parametrize(("epochs", "joint"), [(1, 1), (7, 7), (12, 12), (40, 20), (46, 23), (47, 1)])
+def test_small_epochs_share_a_chunk(monkeypatch, epochs, joint):
+    monkeypatch.setattr(Feed, "max_joint_steps", 100)
+    x, codes = some_rows(33, 5)
+    feed, same = make_feed(x, codes), make_feed(x, codes)
+    assert feed.steps_per_epoch == 4
+    assert feed.joint_epochs(epochs) == joint
+    chunks = list(feed.dataset(epochs, joint).as_numpy_iterator())
+    assert [len(chunk["y"]) for chunk in chunks] == [4 * joint] * (epochs // joint)
+    batches = [{k: v[i] for k, v in chunk.items()} for chunk in chunks for i in range(len(chunk["y"]))]
+    for batch, expected in zip(batches, epochs_of(same, epochs), strict=True):
+        for name in expected:
+            np.testing.assert_array_equal(batch[name], expected[name])
+
+
+@pytest.mark.parametrize("limit", ["max_joint_bytes", "max_chunk_bytes"])
+def test_large_epochs_do_not_share_a_chunk(monkeypatch, limit):
+    monkeypatch.setattr(Feed, limit, 600)
+    assert make_feed(*some_rows(33, 5)).joint_epochs(12) == 1
+
+
+def test_the_end_of_a_dataset_does_not_wait_for_a_tuner():
+    x, codes = some_rows(33, 5)
+    assert make_feed(x, codes).dataset().options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("observed", [False, True])
 def test_shapes_are_static(observed):
     x, codes = some_rows(33, 5)

@@ -455,6 +455,14 @@ def epochs_of(feed, epochs=1):
     return [[{k: v[i] for k, v in chunk.items()} for chunk in epoch for i in range(len(chunk["y"]))] for epoch in given]
 
 
+def test_the_stream_ends_with_the_last_epoch():
+    feed = feed_of(stream_of(1000, 25, 200)[0])
+    assert feed.joint_epochs(6) == 1
+    dataset = feed.dataset(epochs=2)
+    assert sum(1 for _ in dataset.as_numpy_iterator()) == 2 * feed.chunks()[0]
+    assert dataset.options().autotune.enabled is False
+
+
 def numbers_of(batches):
     return np.concatenate([batch["x"][:, 0].astype(int) for batch in batches])
 

@@ -99,7 +99,9 @@ def test_held_out_rows_are_judged_once_each_with_their_weights(n, batch_size, si
     [
         (7, 1, False, 7),
         (7, 1000, True, 7),
-        ("auto", 1, False, 200),
+        ("auto", 1, False, 100),
+        ("auto", 6, False, 150),
+        ("auto", 8, False, 200),
         ("auto", 25, False, 100),
         ("auto", 1000, False, 40),
         ("auto", 1, True, 1000),
@@ -171,6 +173,20 @@ def test_gradient_descent_takes_the_known_path(jit_compile):
     np.testing.assert_allclose(history["half"], losses / 2, rtol=1e-4)
     assert list(history.columns) == ["stage", "loss", "half", "other_half"]
     assert set(history["stage"]) == {"train"}
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", False, True], ids=["eager", "graph", "xla"])
+@pytest.mark.parametrize("epochs", [6, 7])
+def test_epochs_that_are_trained_at_once_are_those_that_somebody_watches(jit_compile, epochs):
+    x = np.arange(24.0, dtype=np.float32)[:, None] / 24
+    watched, unwatched = Mean(), Mean()
+    path = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: path.append(float(watched.w.numpy())))
+    expected = train(watched, x, epochs=epochs, jit_compile=jit_compile, callbacks=[watch])
+    history = train(unwatched, x, epochs=epochs, jit_compile=jit_compile)
+    assert len(set(path)) == epochs
+    assert float(unwatched.w.numpy()) == path[-1]
+    pd.testing.assert_frame_equal(history, expected)
 
 
 def test_many_steps_a_chunk_take_the_same_path():
