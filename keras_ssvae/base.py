@@ -24,7 +24,7 @@ from keras_ssvae.schema import Schema, as_frame
 from keras_ssvae.seeding import derive_seeds, isolated_seed
 from keras_ssvae.sources import open_source, stack, take
 from keras_ssvae.streaming import EncodedStream, Survey
-from keras_ssvae.tables import KINDS, Table
+from keras_ssvae.tables import KINDS, EncodedLater, Table
 
 __all__ = ["GenerativeEstimator"]
 
@@ -327,7 +327,7 @@ class GenerativeEstimator(BaseEstimator):
 
     def _encode(self, X):
         check_is_fitted(self)
-        return self.table_.encode(self._read(X))
+        return EncodedLater(self.table_, self._read(X))
 
     # Questions to the trained network
 
@@ -382,7 +382,7 @@ class GenerativeEstimator(BaseEstimator):
         if source is not None:
             return stack([self.loss_terms(*block) for block in source.blocks()])
         encoded = self._encode(X)
-        codes = self._codec.encode(y, len(encoded.x))
+        codes = self._codec.encode(y, len(encoded))
         return pd.DataFrame(inference.run(self.network_, "row_terms", encoded, codes))
 
     def save(self, path):

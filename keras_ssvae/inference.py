@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_ssvae.tables import Encoded
+from keras_ssvae.tables import Encoded, EncodedLater
 
 __all__ = ["run"]
 
@@ -23,8 +23,8 @@ def run(network, method, *inputs, **settings):
         The trained network.
     method : str
         Name of a method that maps tensors with a leading axis of rows to a tensor, or a dict of tensors, with the same.
-    *inputs : Encoded or array
-        An `Encoded` becomes two tensors: x and observed.
+    *inputs : Encoded, EncodedLater or array
+        Encoded rows become two tensors: x and observed.
     **settings
         Python values passed on.
 
@@ -32,7 +32,7 @@ def run(network, method, *inputs, **settings):
     -------
     array or dict of arrays
     """
-    n_rows = len(inputs[0].x if isinstance(inputs[0], Encoded) else inputs[0])
+    n_rows = len(inputs[0])
     function = getattr(network, method)
     if n_rows > BLOCK or settings.get("n_draws", 1) > 5:  # worth a trace
         function = network.graph_function(method, **settings)
@@ -42,15 +42,16 @@ def run(network, method, *inputs, **settings):
         rows = [array for given in inputs for array in _rows(given, slice(start, start + BLOCK))]
         count = len(rows[0])
         size = BLOCK if n_rows > BLOCK else next(b for b in BUCKETS if b >= count)
-        padded = [tf.constant(np.concatenate([r, np.zeros((size - count, *r.shape[1:]), r.dtype)])) for r in rows]
-        answer = function(*padded, **settings)
-        blocks.append(tf.nest.map_structure(lambda t, count=count: t[:count].numpy(), answer))
+        if count < size:
+            rows = [np.concatenate([r, np.zeros((size - count, *r.shape[1:]), r.dtype)]) for r in rows]
+        answer = function(*map(tf.constant, rows), **settings)
+        blocks.append(tf.nest.map_structure(lambda t, count=count: t.numpy()[:count], answer))
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *blocks)
 
 
 def _rows(given, rows):
     """The arrays of a block."""
-    if not isinstance(given, Encoded):
+    if not isinstance(given, Encoded | EncodedLater):
         return [np.asarray(given)[rows]]
-    x = given.x[rows]
-    return [x, np.ones_like(x) if given.observed is None else given.observed[rows]]
+    encoded = given[rows]
+    return [encoded.x, np.ones_like(encoded.x) if encoded.observed is None else encoded.observed]

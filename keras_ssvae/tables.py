@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_ssvae.schema import Identifiers, Levels
 
-__all__ = ["KINDS", "Encoded", "Group", "Table", "choose_kind"]
+__all__ = ["KINDS", "Encoded", "EncodedLater", "Group", "Table", "choose_kind"]
 
 COUNTS = ("poisson", "negative_binomial")
 UNIT = ("bernoulli", "beta", "continuous_bernoulli")
@@ -40,6 +40,30 @@ class Encoded:
 
     def __getitem__(self, rows):
         return Encoded(self.x[rows], None if self.observed is None else self.observed[rows])
+
+    def __len__(self):
+        return len(self.x)
+
+
+class EncodedLater:
+    """Rows of which each part is encoded when it is asked for, so that all of them need no memory of their own.
+
+    Parameters
+    ----------
+    table : Table
+        What encodes them.
+    values : (n, ...) array
+        As `Table.encode` reads them.
+    """
+
+    def __init__(self, table, values):
+        self._table, self._values = table, values
+
+    def __getitem__(self, rows):
+        return self._table.encode(self._values[rows])
+
+    def __len__(self):
+        return len(self._values)
 
 
 @dataclasses.dataclass

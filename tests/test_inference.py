@@ -1,12 +1,14 @@
 """Questions in blocks: the block a row falls into, its neighbours and the padding never reach its answer."""
 
 import functools
+import tracemalloc
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_ssvae as ks
 from keras_ssvae import inference
 from keras_ssvae.tables import Encoded
 
@@ -142,3 +144,22 @@ def test_the_users_rows_are_not_modified_and_not_handed_out(network):
     x.flags.writeable = False
     answer = inference.run(network, "parts", Encoded(x))
     assert not np.shares_memory(answer["x"], x)
+
+
+def test_rows_to_be_encoded_later_need_no_memory_of_their_own():
+    values = np.random.RandomState(0).standard_normal((40_000, 20))
+    values[::7, 3] = np.nan
+    model = ks.SemiSupervisedVAE(epochs=1, hidden_layer_sizes=(8,), random_state=0).fit(values[:100], np.arange(100) % 2)
+
+    def peak(n):
+        tracemalloc.start()
+        answer = model.predict(values[:n])
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return answer, most
+
+    peak(5000)
+    few, little = peak(5000)
+    all_of_them, more = peak(40_000)
+    np.testing.assert_array_equal(all_of_them[:5000], few)
+    assert (more - little) / 35_000 < 20 * 4  # bytes a row: less than one copy of it in single precision

@@ -138,7 +138,7 @@ def test_generated_rows_are_read_in_the_space_of_rows():
     frame.loc[::3, "a"] = np.nan
     frame.loc[::4, "b"] = None
     model = fitted(frame, np.arange(40) % 2)
-    encoded = model._encode(frame)
+    encoded = model._encode(frame)[:]
     network = model.network_
     batch = {"x": tf.constant(encoded.x), "observed": tf.constant(encoded.observed)}
     real = network.observation.features(batch["x"], batch["observed"]).numpy()
