@@ -1,5 +1,6 @@
 """One line an estimator: constructor arguments that make it quick, and the checks it is not expected to pass, with reasons."""
 
+import numpy as np
 import pytest
 
 import keras_ssvae as ks
@@ -41,3 +42,9 @@ def one_worker(cls):
 def make(cls, **settings):
     """A quick estimator of a class."""
     return cls(**{**FAST[cls], "random_state": 0, **settings})
+
+
+def assert_same_weights(first, second):
+    """Assert that two fitted estimators have networks of equal weights, bit for bit."""
+    for a, b in zip(first.network_.get_weights(), second.network_.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow.dataset
 import pytest
 import tensorflow as tf
+from instances import assert_same_weights
 from sklearn.exceptions import NotFittedError
 
 import keras_ssvae as ks
@@ -641,9 +642,7 @@ def test_it_learns_from_more_rows_than_the_buffer_holds(streamed, many):
 def test_the_same_seed_gives_the_same_weights(streamed, many):
     X, y_partial, _ = many
     for source in (blocks_of(X, y_partial, sizes=(500, 7)), tf.data.Dataset.from_tensor_slices((X, y_partial)).batch(99)):
-        again = make(buffer_size=300).fit(source)
-        for mine, theirs in zip(again.network_.get_weights(), streamed.network_.get_weights(), strict=True):
-            np.testing.assert_array_equal(mine, theirs)
+        assert_same_weights(make(buffer_size=300).fit(source), streamed)
 
 
 def test_what_is_known_of_all_rows_enters_the_model(streamed, many):
