@@ -313,8 +313,7 @@ class StreamFeed(Feed):
             groups = [(n_labeled + n_others, batch_size)]
         self.steps_per_epoch = max(math.ceil(count / size) for count, size in groups if size >= batch_size / 2)
         self._pool_size = max(stream.buffer_size, batch_size)
-        row_bytes = sum(values[:1].nbytes for values in self._arrays.values()) + 4
-        self.max_chunk_bytes = min(self.max_chunk_bytes, row_bytes * self._pool_size // 4)
+        self.max_chunk_bytes = min(self.max_chunk_bytes, self._batch_bytes() * self._pool_size // (4 * batch_size))
 
     def sample(self):
         """Rows among which each kind has its share of all rows: as many as are in memory, drawn by what they stand for."""
