@@ -100,7 +100,7 @@ class FlatAdamW(keras.optimizers.Optimizer):
         for chosen, mean, square in zip(self.blocks, self.means, self.squares, strict=True):
             block = [self._trainable_variables[i] for i in chosen]
             # no gradient, no change: the moments of such a variable stay zero
-            gradients = [tf.cast(given[id(v)], tf.float32) if id(v) in given else tf.zeros(v.shape) for v in block]
+            gradients = [_dense(given[id(v)]) if id(v) in given else tf.zeros(v.shape) for v in block]
             changes = self._changes(mean.value, square.value, gradients, pace)
             for variable, change in zip(block, changes, strict=True):
                 if id(variable) not in given:
@@ -128,3 +128,8 @@ class FlatAdamW(keras.optimizers.Optimizer):
         is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
         own = {name: getattr(self, name) for name in ("weight_decay", "beta_1", "beta_2", "epsilon")}
         return {"learning_rate": keras.optimizers.schedules.serialize(rate) if is_schedule else float(rate), **own}
+
+
+def _dense(gradient):
+    """A gradient in single precision; that of rows that were gathered comes as slices."""
+    return tf.cast(tf.convert_to_tensor(gradient), tf.float32)

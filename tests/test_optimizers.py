@@ -38,6 +38,21 @@ def test_one_vector_gives_the_steps_of_keras(weight_decay, beta_1, without):
         assert (a == start.numpy()).all() == (without == 1 and a.shape == SHAPES[1])
 
 
+@pytest.mark.parametrize("units", [2, LARGE // 3], ids=["small", "large"])
+def test_gradients_of_gathered_rows_count_like_others(units):
+    """A row that is gathered twice has the sum of both, and one that is not has none."""
+    weights = []
+    for gather in (lambda v: tf.gather(v, [3, 1, 3]), lambda v: tf.stack([v[3], v[1], v[3]])):
+        own = keras.Variable(np.random.RandomState(0).standard_normal((5, units)).astype("float32"))
+        optimizer = FlatAdamW(0.05)
+        optimizer.build([own])
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(gather(tf.convert_to_tensor(own)) ** 2)
+        optimizer.apply(tape.gradient(loss, [own.value]), [own])
+        weights.append(own.numpy())
+    np.testing.assert_allclose(*weights, rtol=1e-6)
+
+
 def test_its_state_holds_no_weight_of_the_model():
     optimizer, own = FlatAdamW(0.1), variables()
     optimizer.build(own)
