@@ -243,12 +243,12 @@ class GenerativeEstimator(BaseEstimator):
         weight = _check_sample_weight(
             sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False
         )
-        kept = np.flatnonzero(weight > 0)
-        if len(kept) == 0:
+        kept = weight > 0
+        if not kept.any():
             raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")
-        if len(kept) < len(values):
+        if not kept.all():
             values, codes, weight = values[kept], codes[kept], weight[kept]
-        stands_for, weight = weight, weight * self._class_weights(codec, codes, weight)
+        stands_for, weight = weight, self._with_class_weights(codec, codes, weight)
         table = self.table_.widened(values) if warm else Table(self.likelihood).fit(values, schema, weight)
         encoded = table.encode(values)
         del values
@@ -285,11 +285,10 @@ class GenerativeEstimator(BaseEstimator):
         vars(self).update(beyond)
         return self
 
-    def _class_weights(self, codec, codes, weight):
-        """What `class_weight` makes of each row: (n,) factors, 1 without a label."""
-        factors = np.ones(len(codes))
+    def _with_class_weights(self, codec, codes, weight):
+        """The weights of the rows times what `class_weight` makes of those with a label."""
         if self.class_weight is None or not (codes >= 0).any():
-            return factors
+            return weight
         totals = np.bincount(codes[codes >= 0], weight[codes >= 0], minlength=codec.n_classes)
         if self.class_weight == "balanced":
             by_class = totals.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, np.inf))
@@ -301,8 +300,7 @@ class GenerativeEstimator(BaseEstimator):
             by_class = np.array([self.class_weight.get(label, 1.0) for label in classes], float)
             if not ((by_class > 0) & np.isfinite(by_class)).all():
                 raise ValueError(f"class_weight must hold positive weights; got {self.class_weight!r}.")
-        factors[codes >= 0] = by_class[codes[codes >= 0]]
-        return factors
+        return np.where(codes >= 0, weight * by_class[codes], weight)
 
     def _make_codec(self, y, n_rows, keep, classes):
         """The `LabelCodec` of a fit."""

@@ -26,6 +26,8 @@ __all__ = [
     "untuned",
 ]
 
+BLOCK = 2**16  # cells at a time where each needs several numbers: memory is for x
+
 
 def named_arrays(encoded, codes):
     """Rows by the names that they have in a batch: "x", "y", and "observed" where cells are missing.
@@ -60,11 +62,13 @@ def row_keys(x, codes, observed=None):
     """
     factors = np.random.RandomState(0).randint(1, 2**63 - 1, size=x.shape[1] + 1, dtype=np.uint64) | np.uint64(1)
     key = codes.astype(np.int64).view(np.uint64) * factors[-1]
-    for start in range(0, len(x), 8192):  # bounded memory: the bits of a block as 64-bit integers, hashed modulo 2**64
-        bits = np.ascontiguousarray(x[start : start + 8192], np.float32).view(np.uint32).astype(np.uint64)
+    step = max(1, BLOCK // x.shape[1])
+    for start in range(0, len(x), step):  # the bits of a block as 64-bit integers, hashed modulo 2**64
+        rows = slice(start, start + step)
+        bits = np.ascontiguousarray(x[rows], np.float32).view(np.uint32).astype(np.uint64)
         if observed is not None:  # a missing cell holds zero, but is not zero
-            bits = np.where(observed[start : start + 8192] > 0, bits, np.uint64(2**32))
-        key[start : start + 8192] += ((bits ^ (bits << np.uint64(29))) * factors[:-1]).sum(axis=1, dtype=np.uint64)
+            bits = np.where(observed[rows] > 0, bits, np.uint64(2**32))
+        key[rows] += ((bits ^ (bits << np.uint64(29))) * factors[:-1]).sum(axis=1, dtype=np.uint64)
     return key
 
 
@@ -78,10 +82,10 @@ def canonical_order(x, codes, observed=None):
 
     Returns
     -------
-    (n,) int array
+    (n,) int32 array
         Indices; equal rows stand side by side.
     """
-    return np.argsort(row_keys(x, codes, observed), kind="stable")
+    return np.argsort(row_keys(x, codes, observed), kind="stable").astype(np.int32)
 
 
 def labeled_rows_per_batch(n_labeled, n_rows, batch_size, requested="auto"):
@@ -120,19 +124,30 @@ class Stratum:
     def __init__(self, rows, weight):
         self.rows = rows
         self.total = float(weight.sum())
-        edges = np.cumsum(weight, dtype=np.float64)
-        self._edges = edges / edges[-1]
+        self._edges = None  # of equal weights, which need none
+        if weight.min() < weight.max():
+            self._edges = np.cumsum(weight, dtype=np.float64)
+            self._edges /= self._edges[-1]
 
     def draw(self, count, rng):
         """`count` row indices: each row's share of the draws is its share of the weight, to within one draw."""
-        return self._at((rng.permutation(count) + rng.random_sample()) / count)
+        return self._at(rng.permutation(np.arange(count, dtype=np.int32)), rng.random_sample())
 
     def spread(self, count):
         """As `draw`, without chance, in canonical order."""
-        return self._at((np.arange(count) + 0.5) / count)
+        return self._at(np.arange(count, dtype=np.int32), 0.5)
 
-    def _at(self, positions):
-        return self.rows[np.searchsorted(self._edges, positions, side="right").clip(max=len(self.rows) - 1)]
+    def _at(self, places, shift):
+        """The rows at ``(places + shift) / len(places)`` of the weight."""
+        rows = np.empty(len(places), self.rows.dtype)
+        for start in range(0, len(places), BLOCK):
+            position = (places[start : start + BLOCK] + shift) / len(places)
+            if self._edges is None:
+                index = (position * len(self.rows)).astype(np.intp)
+            else:
+                index = np.searchsorted(self._edges, position, side="right")
+            rows[start : start + BLOCK] = self.rows[index.clip(max=len(self.rows) - 1)]
+        return rows
 
 
 def strata_by_class(rows, codes, weight, size):
@@ -228,6 +243,7 @@ class Feed:
     """
 
     max_chunk_bytes = 16 * 2**20
+    min_chunk_bytes = 2 * 2**20  # below, calls cost more than memory
     max_joint_bytes = 4 * 2**20  # of a chunk of several epochs
     max_joint_steps = 500
     max_sample = 20_000
@@ -238,10 +254,10 @@ class Feed:
         self._rng = np.random.RandomState(seed)
         order = canonical_order(encoded.x, codes, encoded.observed)
         labeled, unlabeled = order[codes[order] >= 0], order[codes[order] < 0]
-        self._everything = Stratum(order, weight[order])
+        self._order, self._weight = order, weight
         if labeled_batch_size is None:
             self.n_labeled, groups = 0, [(order, batch_size)]
-            self._strata = [(self._everything, batch_size)]
+            self._strata = [(Stratum(order, weight[order]), batch_size)]
         else:
             self.n_labeled = labeled_rows_per_batch(len(labeled), len(order), batch_size, labeled_batch_size)
             groups = [(labeled, self.n_labeled), (unlabeled, batch_size - self.n_labeled)]
@@ -251,16 +267,18 @@ class Feed:
 
     def sample(self):
         """Rows of which each is there as often as its weight says: all of them, or `max_sample` spread over them."""
-        rows = self._everything.spread(min(max(len(self._everything.rows), round(self._everything.total)), self.max_sample))
+        everything = Stratum(self._order, self._weight[self._order])
+        rows = everything.spread(min(max(len(self._order), round(everything.total)), self.max_sample))
         return Encoded(self._arrays["x"], self._arrays.get("observed"))[rows]
 
     def close(self):
         """Let go of the rows: TensorFlow keeps the generator of a dataset, and what it refers to, until the process ends."""
-        self._arrays, self._strata = {}, []
+        self._arrays, self._strata, self._order, self._weight = {}, [], None, None
 
     def chunks(self):
-        """(chunks an epoch, steps a chunk): equal chunks, as few as memory allows."""
-        fit = max(1, self.max_chunk_bytes // self._batch_bytes())
+        """(chunks an epoch, steps a chunk): equal chunks, as few as memory allows; a few of them are there at a time."""
+        share = max(sum(values.nbytes for values in self._arrays.values()) // 32, self.min_chunk_bytes)
+        fit = max(1, min(self.max_chunk_bytes, share) // self._batch_bytes())
         count = math.ceil(self.steps_per_epoch / fit)
         return count, math.ceil(self.steps_per_epoch / count)
 
@@ -291,32 +309,29 @@ class Feed:
         count, steps = self.chunks()
         shape = (chunk_epochs * steps, len(self._row_weight))
 
+        weight = np.broadcast_to(self._row_weight, shape).astype(np.float32)
+
         def draw_epoch():
             drawn = [s.draw(count * steps * size, self._rng).reshape(-1, size) for s, size in self._strata]
-            return np.concatenate(drawn, axis=1).astype(np.int32)
+            return np.concatenate(drawn, axis=1)
 
-        def indices():
+        def chunks():
             for _ in itertools.count() if epochs is None else range(epochs // chunk_epochs):
-                drawn = np.concatenate([draw_epoch() for _ in range(chunk_epochs)])
-                yield from drawn.reshape(-1, *shape)
+                drawn = np.concatenate([draw_epoch() for _ in range(chunk_epochs)]) if chunk_epochs > 1 else draw_epoch()
+                for rows in drawn.reshape(-1, *shape):
+                    yield {**{name: values.take(rows, axis=0) for name, values in self._arrays.items()}, "weight": weight}
 
-        arrays = {name: tf.constant(values) for name, values in self._arrays.items()}
-        weight = tf.constant(np.broadcast_to(self._row_weight, shape), tf.float32)
+        return self._stream_of(chunks, shape)
 
-        def gather(rows):
-            chunk = {
-                name: tf.ensure_shape(tf.gather(values, rows), (*shape, *values.shape[1:])) for name, values in arrays.items()
-            }
-            return {**self._augmented(chunk), "weight": weight}
-
-        signature = tf.TensorSpec(shape, tf.int32)
-        stream = tf.data.Dataset.from_generator(indices, output_signature=signature)
-        return untuned(stream.map(gather).prefetch(2))
+    def _stream_of(self, chunks, shape):
+        """The chunks of a generator, a function without arguments, as a tf.data.Dataset."""
+        arrays = {**self._arrays, "weight": np.empty(0, np.float32)}
+        signature = {name: tf.TensorSpec((*shape, *values.shape[1:]), values.dtype) for name, values in arrays.items()}
+        stream = tf.data.Dataset.from_generator(chunks, output_signature=signature)
+        return untuned((stream if self._augment is None else stream.map(self._augmented)).prefetch(1))
 
     def _augmented(self, chunk):
         """A chunk with two views of each row: what one says of the class, the other should say too."""
-        if self._augment is None:
-            return chunk
         flat = tf.reshape(chunk["x"], (-1, chunk["x"].shape[-1]))
         views = {name: tf.reshape(self._augment(flat), chunk["x"].shape) for name in ("x", "view")}
         return {**chunk, **views}

@@ -1,5 +1,8 @@
 """Questions to a trained network, answered in padded blocks: bounded memory, few shapes, the same answer in any batch."""
 
+import concurrent.futures
+import os
+
 import numpy as np
 import tensorflow as tf
 
@@ -37,16 +40,32 @@ def run(network, method, *inputs, **settings):
     if n_rows > BLOCK or settings.get("n_draws", 1) > 5:  # worth a trace
         function = network.graph_function(method, **settings)
         settings = {}
-    blocks = []
-    for start in range(0, n_rows, BLOCK):
+
+    def answer(start):
         rows = [array for given in inputs for array in _rows(given, slice(start, start + BLOCK))]
         count = len(rows[0])
         size = BLOCK if n_rows > BLOCK else next(b for b in BUCKETS if b >= count)
         if count < size:
             rows = [np.concatenate([r, np.zeros((size - count, *r.shape[1:]), r.dtype)]) for r in rows]
-        answer = function(*map(tf.constant, rows), **settings)
-        blocks.append(tf.nest.map_structure(lambda t, count=count: t.numpy()[:count], answer))
+        return tf.nest.map_structure(lambda t: t.numpy()[:count], function(*map(tf.constant, rows), **settings))
+
+    starts = range(0, n_rows, BLOCK)
+    blocks = [answer(0)]  # alone, since it may be traced
+    if len(starts) > 1:
+        with concurrent.futures.ThreadPoolExecutor(_threads()) as pool:
+            blocks.extend(pool.map(answer, starts[1:]))
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *blocks)
+
+
+def _threads():
+    """Blocks at a time: as many as TensorFlow may run operations side by side, by default one more than processors.
+
+    One more, since a block is encoded while others are computed.
+    """
+    chosen = tf.config.threading.get_inter_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTEROP_THREADS") or 0)
+    if chosen > 0:
+        return chosen
+    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def _rows(given, rows):

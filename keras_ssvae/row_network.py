@@ -116,7 +116,9 @@ class RowNetwork(Network):
     def _log_mean_weight(self, log_weight, n_draws, dim):
         """log of the mean importance weight, (rows,); `log_weight` maps noise (1, dim), the same for all rows, to (rows,)."""
         draws = noise.normal((self.seed, 0), (n_draws, 1, dim))
-        return tf.reduce_logsumexp(tf.map_fn(log_weight, draws), axis=0) - math.log(n_draws)
+        one_by_one = tf.executing_eagerly()  # where map_fn would translate the function at every call
+        log_weights = tf.stack([log_weight(draw) for draw in draws]) if one_by_one else tf.map_fn(log_weight, draws)
+        return tf.reduce_logsumexp(log_weights, axis=0) - math.log(n_draws)
 
     @staticmethod
     def _seeds(rng):

@@ -25,7 +25,6 @@ from keras_ssvae.feed import (
     named_arrays,
     row_keys,
     strata_by_class,
-    untuned,
 )
 from keras_ssvae.labels import distinct_labels
 from keras_ssvae.sources import BLOCK_ROWS, resized, stack, stack_blocks, take
@@ -342,10 +341,7 @@ class StreamFeed(Feed):
                 weight = np.broadcast_to(self._row_weight, shape) if self._strata else class_weights[chunk["y"]]
                 yield {**chunk, "weight": weight.astype(np.float32)}
 
-        arrays = {**self._arrays, "weight": np.empty(0, np.float32)}
-        signature = {name: tf.TensorSpec((*shape, *values.shape[1:]), values.dtype) for name, values in arrays.items()}
-        stream = tf.data.Dataset.from_generator(chunks, output_signature=signature)
-        return untuned(stream.map(self._augmented).prefetch(2))
+        return self._stream_of(chunks, shape)
 
     def _draws(self, stratum, size, count, steps, rng):
         """Chunk after chunk (steps, size) of indices; rows have their shares over an epoch, or as much of it as is bounded."""

@@ -21,6 +21,7 @@ SUPPORT = {  # kind -> range of the encoded values; of codes, up to the last lev
 }
 KINDS = tuple(kind for kind in SUPPORT if kind != "constant")  # what a user may ask for
 GREY_LEVELS = 256  # of discretized values
+BLOCK_CELLS = 2**17  # at a time in double precision: memory is for what is encoded
 
 
 @dataclasses.dataclass
@@ -215,9 +216,11 @@ class Table:
         self._set_groups(levels)
         self.minimum_, self.maximum_, self.incomplete_ = map(self._grouped, (self.minimum_, self.maximum_, self.incomplete_))
         self._set_scales(*map(self._grouped, (centers, scales, *links)))
-        unit = (flat - centers) / scales
-        is_grey = ~(np.isnan(unit) | np.isin(unit, (0.0, 1.0))).all(axis=0)
-        self.graded_ = self._grouped(is_grey & np.isin(self.kinds_, "bernoulli"))
+        self.graded_ = self._grouped(
+            np.array(
+                [kind == "bernoulli" and _is_grey((flat[:, j] - centers[j]) / scales[j]) for j, kind in enumerate(self.kinds_)]
+            )
+        )
 
     def _wanted(self):
         """Column number -> kind, for what the user asked for by name."""
@@ -304,16 +307,28 @@ class Table:
 
     def encode(self, values):
         """Float array as `Schema.read` and validation give it -> `Encoded`."""
-        flat = self._grouped(values.reshape(len(values), self.n_columns_))
+        flat = values.reshape(len(values), self.n_columns_)
+        encoded = Encoded(np.empty(flat.shape, np.float32))
+        step = max(1, BLOCK_CELLS // self.n_columns_)
+        for start in range(0, len(flat), step):
+            self._encode_block(flat, slice(start, start + step), encoded)
+        return encoded
+
+    def _encode_block(self, flat, rows, encoded):
+        """Write some rows, in double precision, into what is encoded so far."""
+        x = np.subtract(self._grouped(flat[rows]), self.center_)
         with np.errstate(over="ignore"):
-            x = ((flat - self.center_) / self.scale_).clip(self._low, self._high).astype(np.float32)
+            x /= self.scale_
+        np.clip(x, self._low, self._high, out=x)
         if self._is_code.any():
             x[:, self._is_code] = np.rint(x[:, self._is_code])
+        encoded.x[rows] = x
         missing = np.isnan(x) | np.isnan(self.minimum_)  # a value where the fit saw none says nothing either
-        if not missing.any():
-            return Encoded(x)
-        x = np.where(missing, self._filler, x).astype(np.float32)
-        return Encoded(x, (~missing).astype(np.float32))
+        if missing.any():
+            if encoded.observed is None:
+                encoded.observed = np.ones_like(encoded.x)
+            encoded.observed[rows] = ~missing
+            encoded.x[rows] = np.where(missing, self._filler, encoded.x[rows])
 
     def indicators(self, x):
         """Encoded rows for a distance: as `x`, but categories as one column of zeros and ones for each level."""
@@ -407,6 +422,10 @@ def _shape(values, shares):
     return (shares * centered**3).sum() / variance**1.5, (shares * centered**4).sum() / variance**2 - 3.0
 
 
+def _is_grey(values):
+    return not (np.isnan(values) | np.isin(values, (0.0, 1.0))).all()
+
+
 def _is_two_valued(values):
     return len(np.unique(values[~np.isnan(values)])) == 2
 
@@ -431,6 +450,14 @@ def standardisation(flat, weight, together=False):
     center, scale : (d,) arrays
         The scale of a constant column is 1.
     """
+    if together:
+        return _standardisation(flat, weight, together)
+    step = max(1, 8 * BLOCK_CELLS // len(flat))
+    parts = [_standardisation(flat[:, j : j + step], weight, together) for j in range(0, flat.shape[1], step)]
+    return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+
+
+def _standardisation(flat, weight, together):
     known = ~np.isnan(flat)
     if not together:
         flat = _draw_in(flat, known, weight)

@@ -52,7 +52,7 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
     rng = np.random.RandomState(seed)
     stages = [s for s in network.stages() if not (prepared and s.prepares)]
     total_share = sum(s.share for s in stages)
-    training, validation = np.arange(len(codes)), None
+    training = validation = None
     if settings.early_stopping and not one_pass:
         training, validation = split_validation(codes, settings.validation_fraction, rng)
     held_out = 0 if validation is None else int((codes[validation] >= 0).sum())
@@ -67,7 +67,7 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
             with isolated_seed(augmentation_seed + i):
                 augment = backbones.resolve_augmentation(settings.augmentation, network.image_shape)
         labeled_batch_size = settings.labeled_batch_size if stage.labeled_rows else None
-        rows = encoded[training], codes[training], weight[training]
+        rows = (encoded, codes, weight) if validation is None else (encoded[training], codes[training], weight[training])
         feed = make_feed(*rows, settings.batch_size, labeled_batch_size, rng.randint(2**31 - 1), augment)
         chunks, steps = feed.chunks()
         epochs = _epochs(settings.epochs, feed.steps_per_epoch, encoded.observed is not None)

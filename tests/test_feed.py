@@ -1,6 +1,7 @@
 """Batches: each row's share is exact, labelled rows are in every batch, and the order of the user's rows is nothing."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -103,15 +104,16 @@ def test_rounding_never_draws_beyond_the_last_row():
     class Last:
         """A generator whose uniform number is as near to one as it can be."""
 
-        def permutation(self, count):
-            return np.arange(count)
+        def permutation(self, places):
+            return places
 
         def random_sample(self):
             return np.nextafter(1, 0)
 
     for n in (1, 3, 7, 49, 1000):
-        drawn = Stratum(np.arange(n), np.full(n, 0.1)).draw(3 * n, Last())
-        assert drawn.max() == n - 1
+        for weight in (np.full(n, 0.1), np.append(np.full(n, 0.1), 0.2)):
+            drawn = Stratum(np.arange(len(weight)), weight).draw(3 * n, Last())
+            assert drawn.max() == len(weight) - 1
 
 
 # Labelled rows in a batch
@@ -424,6 +426,23 @@ def test_small_epochs_share_a_chunk(monkeypatch, epochs, joint):
     for batch, expected in zip(batches, epochs_of(same, epochs), strict=True):
         for name in expected:
             np.testing.assert_array_equal(batch[name], expected[name])
+
+
+@pytest.mark.parametrize("n_columns", [20, 500])
+def test_chunks_of_a_large_table_need_little_memory(n_columns):
+    x, codes = some_rows(2_000_000 // n_columns, 50, n_columns=n_columns)
+    weight = np.ones(len(x))
+    tracemalloc.start()
+    feed = make_feed(x, codes, weight, batch_size=128)
+    chunks = feed.chunks()[0]
+    for _ in feed.dataset(1).take(min(chunks, 10)):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    per_row = 40 * len(x)  # indices: an order, those of each group, and those drawn
+    in_flight = 4 * max(x.nbytes // 32, Feed.min_chunk_bytes)
+    assert chunks > 1
+    assert peak < per_row + in_flight
 
 
 @pytest.mark.parametrize("limit", ["max_joint_bytes", "max_chunk_bytes"])

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import keras_ssvae as ks
 from keras_ssvae import inference
-from keras_ssvae.tables import Encoded
+from keras_ssvae.tables import Encoded, EncodedLater
 
 SIZES = [1, 31, 32, 33, 256, 257, 2048, 2049, 5000]
 COLUMNS = 4
@@ -61,6 +61,31 @@ def test_answers_are_those_of_one_direct_call(n, network):
     assert answer.shape == (n, 3)
     assert answer.dtype == np.float32
     np.testing.assert_allclose(answer, network.model(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_blocks_side_by_side_keep_their_order(threads, network, monkeypatch):
+    monkeypatch.setattr(inference, "_threads", lambda: threads)
+    x = rows(20 * inference.BLOCK + 1)
+    np.testing.assert_array_equal(inference.run(network, "parts", Encoded(x))["x"], x)
+
+
+def test_an_error_in_a_later_block_is_told(network):
+    class Failing(EncodedLater):
+        def __getitem__(self, chosen):
+            if chosen.start > 5 * inference.BLOCK:
+                raise OSError("the disk is gone")
+            return Encoded(rows(inference.BLOCK))
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        inference.run(network, "dense", Failing(None, range(10 * inference.BLOCK)))
+
+
+def test_users_choose_how_many_blocks_are_computed_at_a_time(monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "5")
+    assert inference._threads() == 5
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS")
+    assert inference._threads() > 1
 
 
 @pytest.mark.parametrize("n", SIZES)

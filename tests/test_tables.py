@@ -1,5 +1,7 @@
 """Numbers <-> matrix: the way there and back, scaling by closed forms, and what must not be lost. Kinds: test_kinds.py."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,6 +38,26 @@ def encoded(table, X):
 def there_and_back(X, likelihood="auto", index=None):
     table = fitted(X, likelihood)
     return table.decode(encoded(table, X).x, index)
+
+
+# Memory
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_way_there_needs_little_more_memory_than_what_comes_out(dtype, gaps):
+    X = rng().standard_normal((50_000, 40)).astype(dtype)
+    X[0, 0] = NAN if gaps else 0.0
+    tracemalloc.start()
+    table = fitted(X)
+    learned = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    result = table.encode(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    size = result.x.nbytes * (2 if gaps else 1)
+    assert learned < 50 * 2**20  # of a block of columns, whatever their number
+    assert peak < size + 8 * 2**20
 
 
 # There and back
