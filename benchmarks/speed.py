@@ -59,12 +59,17 @@ def epoch_clock():
     return Clock()
 
 
-def train_ours(family="VAE", columns=784, hidden=(500, 500), latent=50, rows=12800, epochs=6, **settings):
+def train_ours(
+    family="VAE", columns=784, hidden=(500, 500), latent=50, rows=12800, epochs=6, jit_compile=True, policy=None, **settings
+):  # fmt: skip
     """Rows a second of an estimator of this package; one in a hundred rows has a label where the family reads labels."""
+    import keras
     import numpy as np
 
     import keras_ssvae as ks
 
+    if policy:
+        keras.config.set_dtype_policy(policy)
     X, y = pixels(rows, columns)
     n_classes = settings.pop("n_classes", None)
     if n_classes:
@@ -78,7 +83,7 @@ def train_ours(family="VAE", columns=784, hidden=(500, 500), latent=50, rows=128
         likelihood="bernoulli",
         mask_rate=0.0,
         optimizer="adam",
-        jit_compile=True,
+        jit_compile=jit_compile,
         callbacks=[clock],
         random_state=0,
         **settings,
@@ -304,7 +309,7 @@ def prediction(rows=200_000, columns=20):
 
 
 def growth(rows=10_000, columns=20, epochs=3):
-    """Seconds and peak memory of a fit, without start-up: the second of two fits."""
+    """Seconds and peak memory of a fit, without start-up: a smaller one, and its compilation, goes before."""
     import resource
 
     import numpy as np
@@ -314,10 +319,10 @@ def growth(rows=10_000, columns=20, epochs=3):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((rows, columns)).astype("float32")
     y = np.where(np.arange(rows) < 200, np.arange(rows) % 3, -1)
-    ks.SemiSupervisedVAE(epochs=epochs, random_state=0).fit(X[:2000], y[:2000])
+    ks.SemiSupervisedVAE(epochs=40, jit_compile=True, random_state=0).fit(X[:2000], y[:2000])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    ks.SemiSupervisedVAE(epochs=epochs, random_state=0).fit(X, y)
+    ks.SemiSupervisedVAE(epochs=epochs, jit_compile=True, random_state=0).fit(X, y)
     seconds = time.perf_counter() - start
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     return {"seconds": seconds, "peak MB more": peak / 2**20, "peak by size of X": peak / X.nbytes}
@@ -353,18 +358,29 @@ def parts():
             "10 classes": ("train_ours", {**BIG, **m2, "n_enumerated": 3}),
             "100 classes": ("train_ours", {**BIG, **m2, "n_enumerated": 3, "n_classes": 100}),
         },
+        "VAE 784-500-500-50, how the step runs": {
+            "default": ("train_ours", BIG),
+            "bodies in bfloat16": ("train_ours", {**BIG, "policy": "mixed_bfloat16"}),
+            "without XLA": ("train_ours", {**BIG, "jit_compile": False}),
+            "without XLA, bodies in bfloat16": ("train_ours", {**BIG, "jit_compile": False, "policy": "mixed_bfloat16"}),
+            "one thread": ("train_ours", {**BIG, "environment": dict.fromkeys(THREADS, "1")}),
+            "without oneDNN": ("train_ours", {**BIG, "environment": {"TF_ENABLE_ONEDNN_OPTS": "0"}}),
+        },
         "fixed cost": {"seconds": ("fixed_cost", {})},
         "prediction, 20 columns": {"200,000 rows": ("prediction", {}), "400,000 rows": ("prediction", {"rows": 400_000})},
         "growth": {
             **{f"{rows:,} rows, 20 columns": ("growth", {"rows": rows}) for rows in (10_000, 100_000, 1_000_000)},
+            "100,000 rows, 200 columns": ("growth", {"rows": 100_000, "columns": 200}),
             **{f"10,000 rows, {columns:,} columns": ("growth", {"columns": columns}) for columns in (200, 2000)},
         },
     }
 
 
 def measure(work, arguments, threads):
-    """The numbers of one piece of work, in a new process."""
+    """The numbers of one piece of work, in a new process; its arguments may change the environment."""
+    arguments = dict(arguments)
     environment = {**os.environ, **dict.fromkeys(THREADS, str(threads)), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment |= arguments.pop("environment", {})
     command = [sys.executable, __file__, "--work", work, json.dumps(arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -406,6 +422,26 @@ def flops_a_row(columns, hidden, latent):
     return 6 * weights - 2 * columns * hidden[0]  # the first layer sends no gradient on
 
 
+def draw_growth(frame, path):
+    """Seconds of a fit by rows and by columns, with lines of linear growth from the smallest."""
+    import matplotlib.pyplot as plt
+
+    seconds = frame[(frame["part"] == "growth") & (frame["number"] == "seconds")].groupby("method")["value"].median()
+    sizes = {name: tuple(int(word.replace(",", "")) for word in name.split() if word[0].isdigit()) for name in seconds.index}
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
+    for ax, axis, fixed, label in ((axes[0], 0, 20, "rows, of 20 columns"), (axes[1], 1, 10_000, "columns, of 10,000 rows")):
+        points = sorted((sizes[name][axis], value) for name, value in seconds.items() if sizes[name][1 - axis] == fixed)
+        x, y = zip(*points, strict=True)
+        ax.loglog(x, y, "o-", label="measured")
+        ax.loglog(x, [y[0] * each / x[0] for each in x], ":", color="grey", label="linear")
+        ax.set(xlabel=label)
+        ax.legend()
+    axes[0].set(ylabel="seconds of three epochs")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
 def main():
     """Measure what is not in the CSV yet, turn by turn, then write the section."""
     if sys.argv[1:2] == ["--work"]:
@@ -430,8 +466,11 @@ def main():
                 for number, value in numbers.items():
                     rows.add(key, number=number, value=value, seconds=seconds / len(numbers))
     frame = rows.frame()
-    title = f"Speed, {args.threads} threads"
-    write_section("speed", title, command_line(), tables(frame), NOTES, rows=frame, out=args.out)
+    title, notes = f"Speed, {args.threads} threads", NOTES
+    if "growth" in set(frame["part"]):
+        draw_growth(frame, args.out / "figures" / "growth.png")
+        notes += "\n![seconds of a fit by rows and columns](figures/growth.png)"
+    write_section("speed", title, command_line(), tables(frame), notes, rows=frame, out=args.out)
 
 
 if __name__ == "__main__":

@@ -324,7 +324,7 @@ def has_convolutions(model):
 
 
 def run(body, rows, training=None):
-    """Feed flat rows to a body."""
+    """Feed flat rows to a body; what it gives is in single precision."""
     if len(body.shape) > 1:
         rows = tf.reshape(rows, (-1, *body.shape))
-    return body.model(rows, training=training)
+    return tf.nest.map_structure(lambda values: tf.cast(values, tf.float32), body.model(rows, training=training))

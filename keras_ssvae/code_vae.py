@@ -2,16 +2,15 @@
 
 import math
 
-import keras
 import tensorflow as tf
 
 from keras_ssvae import backbones, terms
-from keras_ssvae.layers import GaussianHead
+from keras_ssvae.layers import GaussianHead, Layer
 
 __all__ = ["CodeVAE"]
 
 
-class CodeVAE(keras.layers.Layer):
+class CodeVAE(Layer):
     """The VAE below the pi layer: x <-> code u, with q(u | x) Gaussian and p(x | u).
 
     Parameters

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from keras_ssvae.layers import Dense, Layer
+
 __all__ = ["BatchNormalization", "NormalizedDense", "precision_weighted", "relative_gaussian_kl"]
 
 
@@ -34,7 +36,7 @@ def relative_gaussian_kl(mean, log_variance, prior_mean, prior_log_variance):
     return 0.5 * (tf.square(mean - prior_mean) * tf.exp(-prior_log_variance) + tf.exp(log_ratio) - 1.0 - log_ratio)
 
 
-class BatchNormalization(keras.layers.Layer):
+class BatchNormalization(Layer):
     """Features standardised over the rows of a batch, each as often as it counts; afterwards by running means of the same.
 
     The layer of Keras knows no weights, so that a row of weight 2 would not be a row given twice, and one of weight 0 not
@@ -87,7 +89,7 @@ class BatchNormalization(keras.layers.Layer):
         self.variance.assign_add(rate * (variance - self.variance))
 
 
-class NormalizedDense(keras.layers.Layer):
+class NormalizedDense(Layer):
     """A dense layer, `BatchNormalization` of its features, and an activation.
 
     Parameters
@@ -100,7 +102,7 @@ class NormalizedDense(keras.layers.Layer):
 
     def __init__(self, units, activation, **kwargs):
         super().__init__(**kwargs)
-        self.dense = keras.layers.Dense(units, name="dense")
+        self.dense = Dense(units, name="dense")
         self.normalize = BatchNormalization(name="normalize")
         self.activation = keras.activations.get(activation)
 

@@ -1,13 +1,24 @@
 """Keras layers between the bodies: they return tensors, never distributions."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["GaussianHead", "LabelMerge", "PiLayer", "given_variable", "plain_activation"]
+__all__ = ["Dense", "GaussianHead", "LabelMerge", "Layer", "PiLayer", "given_variable", "plain_activation"]
+
+Dense = functools.partial(keras.layers.Dense, dtype="float32")  # as `Layer`
 
 
-class GaussianHead(keras.layers.Layer):
+class Layer(keras.layers.Layer):
+    """A layer that computes in single precision, whatever policy the user has set for bodies; what it reads is converted."""
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+
+
+class GaussianHead(Layer):
     """Features -> mean and log variance of a diagonal Gaussian.
 
     Parameters
@@ -18,15 +29,15 @@ class GaussianHead(keras.layers.Layer):
 
     def __init__(self, dim, **kwargs):
         super().__init__(**kwargs)
-        self.mean = keras.layers.Dense(dim, name="mean")
-        self.log_variance = keras.layers.Dense(dim, kernel_initializer="zeros", name="log_variance")
+        self.mean = Dense(dim, name="mean")
+        self.log_variance = Dense(dim, kernel_initializer="zeros", name="log_variance")
 
     def call(self, features):
         # smooth bounds: a variance below exp(-12) or above exp(6) only ever comes from a diverging start
         return self.mean(features), 9.0 * tf.tanh((self.log_variance(features) + 3.0) / 9.0) - 3.0
 
 
-class PiLayer(keras.layers.Layer):
+class PiLayer(Layer):
     """The topmost encoder layer: features -> mean, log variance and the logits of pi, the class probabilities.
 
     Parameters
@@ -44,13 +55,13 @@ class PiLayer(keras.layers.Layer):
     def __init__(self, latent_dim, n_classes, **kwargs):
         super().__init__(**kwargs)
         self.gaussian = GaussianHead(latent_dim, name="gaussian")
-        self.pi = keras.layers.Dense(n_classes, name="pi")
+        self.pi = Dense(n_classes, name="pi")
 
     def call(self, features):
         return *self.gaussian(features), self.pi(features)
 
 
-class LabelMerge(keras.layers.Layer):
+class LabelMerge(Layer):
     """The decoder's first layer: reads z together with the class.
 
     With `units`, an affine map of the concatenation [z, y] with an activation; the part of z is computed once for all classes.
@@ -70,7 +81,7 @@ class LabelMerge(keras.layers.Layer):
     def __init__(self, n_classes, units=None, activation=None, **kwargs):
         super().__init__(**kwargs)
         self.n_classes = n_classes
-        self.dense = None if units is None else keras.layers.Dense(units, name="dense")
+        self.dense = None if units is None else Dense(units, name="dense")
         self.activation = keras.activations.get(activation if units else None)
 
     def build(self, z_shape, labels_shape=None):
@@ -119,7 +130,7 @@ def given_variable(name, value):
     value : float or array
         Kept as float32.
     """
-    return keras.Variable(np.asarray(value, "float32"), trainable=False, name=name)
+    return keras.Variable(np.asarray(value, "float32"), dtype="float32", trainable=False, name=name)
 
 
 def plain_activation(activation):

@@ -5,12 +5,11 @@ To add a kind, subclass `Likelihood`, define its distribution, and add a line to
 
 import types
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_ssvae.layers import given_variable
+from keras_ssvae.layers import Layer, given_variable
 
 __all__ = [
     "LIKELIHOODS",
@@ -40,7 +39,7 @@ CLOSEST = 1e-5  # a mean that a decoder gives is kept this far inside the interv
 FLOATS = np.finfo("float32")
 
 
-class Likelihood(keras.layers.Layer):
+class Likelihood(Layer):
     """The distribution of a group of columns of one kind, given the decoder's values: p(x | z), independent by column.
 
     A column has `n_parameters` values from the decoder; what is learned for a whole column is a weight of the layer.

@@ -97,7 +97,7 @@ class Network(keras.Model):
     """
 
     def __init__(self, seed, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)  # all but bodies, which follow the user's policy
         self.noise = keras.random.SeedGenerator(seed)
         self.seed = seed
         self.total_steps = self.add_weight(shape=(), initializer="ones", trainable=False, name="total_steps")

@@ -2,16 +2,16 @@
 
 import itertools
 
-import keras
 import tensorflow as tf
 
+from keras_ssvae.layers import Dense, Layer
 from keras_ssvae.likelihoods import LIKELIHOODS, Likelihood
 from keras_ssvae.tables import Group
 
 __all__ = ["Observation"]
 
 
-class Observation(keras.layers.Layer):
+class Observation(Layer):
     """What the encoder reads of x, and the distribution of x whose parameters the decoder gives.
 
     The terms of the columns are balanced by their scaling: continuous columns are standardised and their likelihoods' spread
@@ -74,7 +74,7 @@ class Observation(keras.layers.Layer):
         """
         plain = all(type(part).location_of_mean is not Likelihood.location_of_mean for part in self.parts)
         self.reads = "features" if gives == "mean" and not plain else gives
-        self.head = keras.layers.Dense(self.n_parameters, name="location") if self.reads == "features" else None
+        self.head = Dense(self.n_parameters, name="location") if self.reads == "features" else None
         return self
 
     def build(self, shape):

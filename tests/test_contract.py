@@ -414,6 +414,33 @@ def test_fits_of_the_same_shape_share_a_traced_step_and_no_number(cls, rows):
     assert_same_weights(after, alone)
 
 
+@pytest.mark.parametrize(("policy", "inside"), [("mixed_bfloat16", "bfloat16"), ("float64", "float64")])
+@families()
+def test_bodies_follow_the_users_dtype_policy(cls, policy, inside, models):
+    import keras
+
+    X, y = np.random.RandomState(0).standard_normal((60, 4)) + 2.0 * (np.arange(60) % 2)[:, None], np.arange(60) % 2
+    ask = "transform" if hasattr(cls, "transform") else "score_samples"
+    expected = getattr(models[cls], ask)(X)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = make(cls, epochs=2).fit(X, y)
+        assert keras.config.dtype_policy().name == policy
+        bodies = [layer for layer in model.network_._flatten_layers() if isinstance(layer, keras.Sequential)]
+        assert bodies
+        assert {layer.compute_dtype for body in bodies for layer in body.layers} == {inside}
+        in_bodies = {id(w) for body in bodies for w in body.weights}
+        assert {w.dtype for w in model.network_.weights if id(w) not in in_bodies} == {"float32"}
+        assert np.isfinite(model.history_["loss"]).all()
+        answer = getattr(model, ask)(X)
+        assert np.isfinite(answer).all()
+        assert answer.dtype == expected.dtype
+        assert np.isfinite(model.sample(3, random_state=0)[0]).all()
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 @families()
 def test_the_users_generators_do_not_move_and_do_not_matter(cls, rows):
     import keras

@@ -4,7 +4,6 @@ import dataclasses
 import math
 import numbers
 
-import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -13,7 +12,7 @@ from keras_ssvae import backbones, terms
 from keras_ssvae.adversarial import AdversarialNetwork, real_or_not
 from keras_ssvae.base import GenerativeEstimator
 from keras_ssvae.documentation import with_shared_parameters
-from keras_ssvae.layers import LabelMerge
+from keras_ssvae.layers import Dense, LabelMerge, Layer
 from keras_ssvae.mixins import EncoderMixin, ScoreMixin, SemiSupervisedMixin
 
 __all__ = ["AdversarialAutoencoder", "AdversarialAutoencoderNetwork", "Critic", "mixture_means"]
@@ -45,7 +44,7 @@ def mixture_means(n_classes, latent_dim):
     return means
 
 
-class Critic(keras.layers.Layer):
+class Critic(Layer):
     """Dense layers that tell draws of a prior from what an encoder gives: the logit of being a draw, (rows,).
 
     Parameters
@@ -66,7 +65,7 @@ class Critic(keras.layers.Layer):
         self.merge = None if n_classes is None else LabelMerge(n_classes, first, activation, name="merge")
         sizes = (first, *rest) if n_classes is None else rest
         self.body = backbones.mlp((dim if n_classes is None else first,), sizes, activation, "body")
-        self.logit = keras.layers.Dense(1, name="logit")
+        self.logit = Dense(1, name="logit")
 
     def build(self, values_shape, labels_shape=None):
         if self.merge is not None:
@@ -95,8 +94,8 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
         self.top = self._encoder_body(encoder, hidden_layer_sizes, activation, ("latent_dim", self.latent_dim))
         self.top_model = self.top.model
         self._make_decoder(decoder, hidden_layer_sizes, activation, backbones.has_convolutions(self.top_model))
-        self.z_head = keras.layers.Dense(self.latent_dim, name="z") if self.top.gives == "features" else None
-        self.pi = keras.layers.Dense(self.n_classes, name="pi")
+        self.z_head = Dense(self.latent_dim, name="z") if self.top.gives == "features" else None
+        self.pi = Dense(self.n_classes, name="pi")
         self.mixture = prior == "mixture"
         means = mixture_means(self.n_classes, self.latent_dim)
         self.prior_means = tf.constant(means if self.mixture else np.zeros_like(means), tf.float32)

@@ -14,7 +14,7 @@ from keras_ssvae.base import GenerativeEstimator
 from keras_ssvae.class_network import ClassNetwork
 from keras_ssvae.documentation import with_shared_parameters
 from keras_ssvae.ladder import NormalizedDense, precision_weighted, relative_gaussian_kl
-from keras_ssvae.layers import GaussianHead, LabelMerge
+from keras_ssvae.layers import Dense, GaussianHead, LabelMerge
 from keras_ssvae.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
 from keras_ssvae.network import Stage
 from keras_ssvae.streaming import blockwise
@@ -50,14 +50,14 @@ class LadderVAENetwork(ClassNetwork):
         self.read, self.read_model = read, read.model
         self.up = [NormalizedDense(units, activation, name=f"up_{i + 1}") for i, units in enumerate(sizes)]
         self.heads = [GaussianHead(dim, name=f"posterior_{i + 1}") for i, dim in enumerate(self.level_dims)]
-        self.pi = keras.layers.Dense(self.n_classes, name="pi")
+        self.pi = Dense(self.n_classes, name="pi")
 
         dense = decoder == "mlp" or (decoder is None and not conv)  # else the body below reads z_1 itself
         self.merge = LabelMerge(self.n_classes, sizes[-1] if dense or lower else None, activation, name="merge")
         self.prior_heads = [GaussianHead(self.level_dims[i], name=f"prior_{i + 1}") for i in lower]
-        self.down = [keras.layers.Dense(sizes[i], activation, name=f"down_{i + 1}") for i in lower]
+        self.down = [Dense(sizes[i], activation, name=f"down_{i + 1}") for i in lower]
         if lower and not dense:
-            self.down[0] = keras.layers.Identity(name="down_1")
+            self.down[0] = keras.layers.Identity(name="down_1", dtype="float32")
         input_dim, body_sizes = (sizes[0], ()) if dense else (self.level_dims[0], sizes[:1])
         bottom = self._decoder_body("mlp" if dense else decoder, input_dim, body_sizes, activation, conv)
         self.bottom_model = bottom.model

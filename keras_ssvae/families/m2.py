@@ -3,7 +3,6 @@
 import dataclasses
 import numbers
 
-import keras
 import tensorflow as tf
 from sklearn.utils._param_validation import Interval
 
@@ -11,6 +10,7 @@ from keras_ssvae import terms
 from keras_ssvae.base import GenerativeEstimator
 from keras_ssvae.documentation import with_shared_parameters
 from keras_ssvae.latent_class import ClassConditionalNetwork
+from keras_ssvae.layers import Dense
 from keras_ssvae.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
 
 __all__ = ["M2", "M2Network"]
@@ -36,7 +36,7 @@ class M2Network(ClassConditionalNetwork):
         self.n_enumerated = None if n_enumerated is None or n_enumerated >= self.n_classes else n_enumerated
 
     def _make_posterior(self, units):
-        self.pi = keras.layers.Dense(self.n_classes, name="pi")
+        self.pi = Dense(self.n_classes, name="pi")
         super()._make_posterior(units)
 
     def _top_layers(self):

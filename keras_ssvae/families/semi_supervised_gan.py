@@ -13,6 +13,7 @@ from keras_ssvae import backbones, terms
 from keras_ssvae.adversarial import AdversarialNetwork, real_or_not
 from keras_ssvae.base import GenerativeEstimator
 from keras_ssvae.documentation import with_shared_parameters
+from keras_ssvae.layers import Dense, Layer
 from keras_ssvae.mixins import ScoreMixin, SemiSupervisedMixin
 
 __all__ = ["NoisyBody", "SemiSupervisedGAN", "SemiSupervisedGANNetwork", "WeightNormDense", "feature_matching"]
@@ -23,7 +24,7 @@ BLOCK = 2048  # rows of a sample at a time: bounded memory
 DRAWN = {"bernoulli", "categorical", "ordinal"}  # kinds of which a generated mean is no value
 
 
-class WeightNormDense(keras.layers.Layer):
+class WeightNormDense(Layer):
     """``gain * x V / ||V|| + bias``, the norm taken of each unit's weights, so that noise on x keeps its share.
 
     Parameters
@@ -52,7 +53,7 @@ class WeightNormDense(keras.layers.Layer):
         return self.gain * tf.matmul(x, kernel) + self.bias
 
 
-class NoisyBody(keras.layers.Layer):
+class NoisyBody(Layer):
     """Dense layers with weight normalisation, and Gaussian noise on what each of them gives.
 
     Parameters
@@ -125,7 +126,7 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
         else:
             self.top, self.body = None, NoisyBody(hidden_layer_sizes, activation, name="noisy_body")
         self._make_decoder(decoder, hidden_layer_sizes, activation, conv)
-        self.pi = keras.layers.Dense(self.n_classes, name="pi")
+        self.pi = Dense(self.n_classes, name="pi")
         self.drawn = np.concatenate([np.full(g.stop - g.start, g.kind in DRAWN) for g in table.groups_])
 
     def _nats(self):

@@ -14,7 +14,7 @@ from keras_ssvae.documentation import with_shared_parameters
 from keras_ssvae.families.vae import VAE
 from keras_ssvae.labels import LabelCodec
 from keras_ssvae.latent_class import LatentClassNetwork
-from keras_ssvae.layers import PiLayer
+from keras_ssvae.layers import Dense, PiLayer
 from keras_ssvae.mixins import CodeMixin, DensityMixin, EncoderMixin, SemiSupervisedMixin
 
 __all__ = ["SemiSupervisedVAE", "SemiSupervisedVAENetwork"]
@@ -39,7 +39,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
 
     def _make_posterior(self, units):
         if self.top.gives == "gaussian":
-            self.pi = keras.layers.Dense(self.n_classes, name="pi")
+            self.pi = Dense(self.n_classes, name="pi")
         else:
             self.pi = PiLayer(self.latent_dim, self.n_classes, name="pi_layer")
 

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval
 from keras_ssvae import backbones, terms
 from keras_ssvae.base import GenerativeEstimator
 from keras_ssvae.documentation import with_shared_parameters
-from keras_ssvae.layers import GaussianHead
+from keras_ssvae.layers import Dense, GaussianHead
 from keras_ssvae.mixins import DensityMixin, EncoderMixin
 from keras_ssvae.network import Stage
 from keras_ssvae.row_network import RowNetwork
@@ -46,7 +46,7 @@ class VAENetwork(RowNetwork):
         conv = backbones.has_convolutions(self.top.model)
         sizes = tuple(reversed(hidden_layer_sizes))
         units, self.bottom = self._split_decoder(decoder, latent_dim, sizes, activation, conv)
-        self.entry = keras.layers.Dense(units, activation, name="entry") if units else keras.layers.Identity(name="entry")
+        self.entry = Dense(units, activation, name="entry") if units else keras.layers.Identity(name="entry", dtype="float32")
         self.head = GaussianHead(latent_dim, name="head") if self.top.gives == "features" else None
         self.likelihood = self.observation.after(self.bottom.gives)
         self.top_model, self.bottom_model = self.top.model, self.bottom.model
