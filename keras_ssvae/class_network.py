@@ -1,5 +1,7 @@
 """A network with classes: their prior, the responsibilities of rows without a label, and the terms that labels add."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -8,6 +10,8 @@ from keras_ssvae.row_network import RowNetwork
 
 __all__ = ["ClassNetwork"]
 
+CANDIDATES = 20  # rows that are generated for each row of a sample, where the first of its class is taken
+BLOCK = 2048  # rows of such a sample at a time: bounded memory
 SHARPENING = 2.0  # of the targets for augmented views: a temperature of 1/2, as in MixMatch (arXiv 1905.02249, section 3.2)
 
 
@@ -117,3 +121,32 @@ class ClassNetwork(RowNetwork):
         aligned = (r * tf.exp(self.log_prior) / tf.maximum(self.class_usage, 1e-6)) ** power
         aligned /= tf.reduce_sum(aligned, axis=-1, keepdims=True)
         return tf.where((codes >= 0)[:, None], r, aligned)
+
+    # After training
+
+    @staticmethod
+    def _first_of_class(codes, draw):
+        """Of several candidates for each class code the first that is predicted to be of the class, or the likeliest one.
+
+        Parameters
+        ----------
+        codes : (n,) array
+            Class codes.
+        draw : function
+            Class codes of k rows -> latent variables (k, dim), and logits of q(y | x) of the rows made of them.
+
+        Returns
+        -------
+        (n, dim) tensor
+            Latent variables.
+        """
+        chosen = []
+        for part in np.array_split(codes, math.ceil(len(codes) / BLOCK)):
+            rows = np.arange(len(part))
+            latents, logits = draw(np.repeat(part, CANDIDATES))
+            log_q = tf.nn.log_softmax(logits).numpy().reshape(len(part), CANDIDATES, -1)
+            of_class = log_q.argmax(axis=-1) == part[:, None]
+            likeliest = log_q[rows, :, part].argmax(axis=1)
+            first = np.where(of_class.any(axis=1), of_class.argmax(axis=1), likeliest)
+            chosen.append(tf.gather(latents, rows * CANDIDATES + first))
+        return tf.concat(chosen, axis=0)

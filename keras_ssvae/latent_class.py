@@ -256,13 +256,18 @@ class LatentClassNetwork(ClassNetwork):
 
     def sample(self, codes, rng, as_means):
         """Rows of x of the given classes: draws, but means of p(x | z, y) in the columns where `as_means` is true."""
-        z = self._latent_draw(rng, len(codes), self.latent_dim)
-        location = self._location(z, tf.one_hot(codes, self.n_classes))
-        if self.code is not None:
-            v = self.likelihood.draw(location, self._seeds(rng))
-            unused = self._latent_draw(rng, *v.shape)
-            location = self.code.decode(tf.where(self.code.active > 0, self.code.unstandardise(v), unused))
+        location = self._drawn_location(codes, rng) if self.code is None else self.code.decode(self._drawn_code(codes, rng))
         return self._draw_rows(location, rng, as_means)
+
+    def _drawn_location(self, codes, rng):
+        """The parameters of p(v | z, y) at draws of z."""
+        return self._location(self._latent_draw(rng, len(codes), self.latent_dim), tf.one_hot(codes, self.n_classes))
+
+    def _drawn_code(self, codes, rng):
+        """Draws of u from p(u | y), (rows, code_dim)."""
+        v = self.likelihood.draw(self._drawn_location(codes, rng), self._seeds(rng))
+        unused = self._latent_draw(rng, *v.shape)
+        return tf.where(self.code.active > 0, self.code.unstandardise(v), unused)
 
 
 class ClassConditionalNetwork(LatentClassNetwork):

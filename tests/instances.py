@@ -25,13 +25,10 @@ MINUS_ONE = {
 XFAIL = {cls: MINUS_ONE if hasattr(cls, "predict") else {} for cls in FAST}
 
 
-def families(*methods, known_failures=()):
-    """Parametrize a test over the families that have all these methods; what is known to fail has its reason."""
+def families(*methods):
+    """Parametrize a test over the families that have all these methods."""
     having = [cls for cls in FAST if all(hasattr(cls, method) for method in methods)]
-    marks = {cls: [one_worker(cls)] for cls in having}
-    for cls, reason in dict(known_failures).items():
-        marks[cls].append(pytest.mark.xfail(reason=reason))
-    return pytest.mark.parametrize("cls", [pytest.param(cls, marks=marks[cls], id=cls.__name__) for cls in having])
+    return pytest.mark.parametrize("cls", [pytest.param(cls, marks=one_worker(cls), id=cls.__name__) for cls in having])
 
 
 def one_worker(cls):

@@ -188,6 +188,23 @@ def test_m1m2_on_draws_of_the_codes_keeps_the_variance_that_it_learned(rows):
     np.testing.assert_array_equal(network.likelihood.parts[0].scale(), before)
 
 
+def test_samples_of_m1m2_are_rows_that_it_predicts_to_be_of_the_class(rows):
+    """Its code has learned little here, and a draw of p(u | z, y) is of the class asked for half of the time."""
+    model = ks.M1M2(code_layer_sizes=(8,), **{**SMALL, "epochs": 120}).fit(*rows)
+    network = model.network_
+    codes = np.repeat(np.arange(K), 200)
+    draws = super(type(network), network)._drawn_code(codes, np.random.RandomState(0))
+    chosen = network._drawn_code(codes, np.random.RandomState(0))
+
+    def share(u):
+        x = network.observation.mean(network.code.decode(u))
+        return np.mean(network.class_logits(x, tf.ones_like(x)).numpy().argmax(axis=1) == codes)
+
+    assert chosen.shape == draws.shape
+    assert share(draws) < 0.8
+    assert share(chosen) > 0.95
+
+
 # ConditionalVAE
 
 

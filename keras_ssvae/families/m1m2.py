@@ -51,6 +51,16 @@ class M1M2Network(M2Network):
         values, r = self._bound_terms(v, {"x": v}, batch["y"])
         return values | self._label_terms(batch, r, lambda: tf.stop_gradient(self._v(seen["view"])))
 
+    def _drawn_code(self, codes, rng):
+        """Draws of u whose rows are of the classes: weak dimensions of the code, mostly noise, scatter far beyond the class."""
+        drawn = super()._drawn_code
+
+        def draw(codes):
+            u = drawn(codes, rng)
+            return u, self._logits(self._v(self.observation.expected_features(self.code.decode(u))))
+
+        return self._first_of_class(codes, draw)
+
 
 @with_shared_parameters
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
@@ -70,6 +80,12 @@ class M1M2(CodeMixin, M2):
         Whether the second stage reads draws of the codes, as in the paper, or their means.
     joint : bool, default=True
         Whether all layers are trained together in the end; the paper leaves it out.
+
+    Notes
+    -----
+    `sample` generates 20 candidates for each row, and takes the first that is predicted to be of its class, as that of
+    `SemiSupervisedGAN` does: p(u | z, y) is wide where a dimension of the code is mostly noise, and draws from it often belong
+    to no class.
 
     References
     ----------

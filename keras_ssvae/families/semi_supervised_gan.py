@@ -19,8 +19,6 @@ from keras_ssvae.mixins import ScoreMixin, SemiSupervisedMixin
 __all__ = ["NoisyBody", "SemiSupervisedGAN", "SemiSupervisedGANNetwork", "WeightNormDense", "feature_matching"]
 
 HIDDEN_NOISE = 5 / 3  # of that on the input
-CANDIDATES = 20  # rows that are generated for each row of a sample
-BLOCK = 2048  # rows of a sample at a time: bounded memory
 DRAWN = {"bernoulli", "categorical", "ordinal"}  # kinds of which a generated mean is no value
 
 
@@ -193,20 +191,13 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
 
         Each is the first of several candidates that the discriminator takes for a row of the class, or the likeliest one.
         """
-        chosen = [self._chosen_latents(part, rng) for part in np.array_split(codes, math.ceil(len(codes) / BLOCK))]
-        location = self._location(tf.concat(chosen, axis=0), tf.one_hot(codes, self.n_classes))
-        return self._draw_rows(location, rng, as_means | ~self.drawn)
 
-    def _chosen_latents(self, codes, rng):
-        """z whose rows are of the classes, (rows, latent_dim)."""
-        z = self._latent_draw(rng, len(codes) * CANDIDATES, self.latent_dim)
-        labels = tf.one_hot(np.repeat(codes, CANDIDATES), self.n_classes)
-        log_q = tf.nn.log_softmax(self._logits(self.observation.expected_features(self._location(z, labels)))).numpy()
-        log_q = log_q.reshape(len(codes), CANDIDATES, self.n_classes)
-        of_class = log_q.argmax(axis=-1) == codes[:, None]
-        certain = log_q[np.arange(len(codes)), :, codes].argmax(axis=1)
-        chosen = np.where(of_class.any(axis=1), of_class.argmax(axis=1), certain)
-        return tf.gather(z, np.arange(len(codes)) * CANDIDATES + chosen)
+        def draw(codes):
+            z, labels = self._latent_draw(rng, len(codes), self.latent_dim), tf.one_hot(codes, self.n_classes)
+            return z, self._logits(self.observation.expected_features(self._location(z, labels)))
+
+        location = self._location(self._first_of_class(codes, draw), tf.one_hot(codes, self.n_classes))
+        return self._draw_rows(location, rng, as_means | ~self.drawn)
 
 
 @with_shared_parameters
