@@ -12,6 +12,7 @@ from common import (
     hide_labels,
     markdown,
     ours,
+    variant,
     write_section,
 )
 from sklearn.linear_model import LogisticRegression
@@ -57,7 +58,7 @@ def main():
         X_train, X_test, y_train, y_test = digits_split(seed)
         y_few = hide_labels(y_train, args.labels, seed)
         for name in [PEER, *args.families]:
-            key = {"method": name, "seed": seed}
+            key = {"method": name if name == PEER else variant(name, args.params), "seed": seed}
             if key in rows:
                 continue
             if name == PEER:

@@ -12,7 +12,7 @@ Dense = functools.partial(keras.layers.Dense, dtype="float32")  # as `Layer`
 
 
 class Layer(keras.layers.Layer):
-    """A layer that computes in single precision, whatever policy the user has set for bodies; what it reads is converted."""
+    """A layer that computes in single precision, whatever dtype policy the user has set; what it reads is converted."""
 
     def __init__(self, **kwargs):
         super().__init__(dtype="float32", **kwargs)

@@ -2,9 +2,10 @@
 
 import itertools
 
+import keras
 import tensorflow as tf
 
-from keras_ssvae.layers import Dense, Layer
+from keras_ssvae.layers import Layer
 from keras_ssvae.likelihoods import LIKELIHOODS, Likelihood
 from keras_ssvae.tables import Group
 
@@ -74,7 +75,8 @@ class Observation(Layer):
         """
         plain = all(type(part).location_of_mean is not Likelihood.location_of_mean for part in self.parts)
         self.reads = "features" if gives == "mean" and not plain else gives
-        self.head = Dense(self.n_parameters, name="location") if self.reads == "features" else None
+        # in the user's precision, as bodies are: with many columns it is the largest layer
+        self.head = keras.layers.Dense(self.n_parameters, name="location") if self.reads == "features" else None
         return self
 
     def build(self, shape):
@@ -86,7 +88,7 @@ class Observation(Layer):
     def call(self, decoded):
         """Decoder output -> parameters, (rows, n_parameters)."""
         if self.reads == "features":
-            return self.head(decoded)
+            return tf.cast(self.head(decoded), tf.float32)
         if self.reads == "mean":
             return self._by_part(lambda part, mean: part.location_of_mean(mean), decoded)
         return decoded

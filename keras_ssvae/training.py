@@ -34,7 +34,7 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
     weight : (n,) array
         Row weights, positive.
     settings : GenerativeEstimator
-        Its parameters are read.
+        Its parameters are read, and whether it is fitted already.
     seed : int
         Seed of the order of rows and of the validation split.
     prepared : bool
@@ -97,15 +97,17 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
     return history[["stage", "loss", *[c for c in history if c not in ("stage", "loss")]]]
 
 
-def _prepare(network, stage, settings, total_steps, n_columns, constant_rate, chunk_epochs):
+def _prepare(network, stage, settings, total_steps, n_columns, one_pass, chunk_epochs):
     """Give the network its optimizers for a stage, and the mode of execution that suits the number of steps."""
     rate = settings.learning_rate * stage.learning_rate
-    until = None if constant_rate else network.total_steps
+    until = None if one_pass else network.total_steps
 
     def make():
         return make_optimizer(settings.optimizer, rate, until, stage.opposed)
 
-    eager_steps = EAGER_STEPS_OF_TWINS if network.is_twin else EAGER_STEPS
+    eager_steps = EAGER_STEPS
+    if network.is_twin:  # a second pass will hardly be the last
+        eager_steps = 0 if one_pass and hasattr(settings, "n_iter_") else EAGER_STEPS_OF_TWINS
     eager = settings.jit_compile == "auto" and total_steps <= eager_steps
     jit = total_steps > GRAPH_STEPS and stage.compiles if settings.jit_compile == "auto" else settings.jit_compile
     network.prepare(stage, make, total_steps, n_columns, jit, eager, chunk_epochs)

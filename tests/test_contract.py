@@ -430,7 +430,8 @@ def test_bodies_follow_the_users_dtype_policy(cls, policy, inside, models):
         bodies = [layer for layer in model.network_._flatten_layers() if isinstance(layer, keras.Sequential)]
         assert bodies
         assert {layer.compute_dtype for body in bodies for layer in body.layers} == {inside}
-        in_bodies = {id(w) for body in bodies for w in body.weights}
+        heads = [layer for layer in model.network_._flatten_layers() if layer.name == "location"]
+        in_bodies = {id(w) for part in (*bodies, *heads) for w in part.weights}
         assert {w.dtype for w in model.network_.weights if id(w) not in in_bodies} == {"float32"}
         assert np.isfinite(model.history_["loss"]).all()
         answer = getattr(model, ask)(X)
