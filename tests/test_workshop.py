@@ -42,7 +42,8 @@ def test_numbers_of_mixed_columns_are_not_shared():
     assert_same_weights(after, alone)
 
 
-def test_old_graphs_are_freed(rows):
+def test_old_graphs_are_freed(rows, monkeypatch):
+    monkeypatch.setattr(workshop, "KEPT", 3)
     X, y_partial = rows
     counts = []
     for i in range(workshop.KEPT + 4):
