@@ -352,6 +352,7 @@ def parts():
         "M2 784-500-500-50, 10 classes": {
             "M2, exact": ("train_ours", {**BIG, **m2}),
             "M2, 1 class and one draw": ("train_ours", {**BIG, **m2, "n_enumerated": 1}),
+            "M2, exact, bodies in bfloat16": ("train_ours", {**BIG, **m2, "policy": "mixed_bfloat16"}),
             "Pyro, enumerated": ("train_pyro", BIG),
         },
         "M2, 3 classes enumerated": {
