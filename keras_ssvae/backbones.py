@@ -89,7 +89,9 @@ def mlp(shape, hidden_layer_sizes, activation, name):
     """
     layers = [keras.layers.Flatten(name="flatten")] if len(shape) > 1 else []
     layers += [keras.layers.Dense(n, activation, name=f"dense_{i}") for i, n in enumerate(hidden_layer_sizes)]
-    return keras.Sequential([keras.Input(shape), *(layers or [keras.layers.Identity(name="identity")])], name=name)
+    return keras.Sequential(
+        [keras.Input(shape), *(layers or [keras.layers.Identity(name="identity", dtype="float32")])], name=name
+    )
 
 
 def _conv_filters(shape):
@@ -307,7 +309,7 @@ def resolve_augmentation(augmentation, image_shape):
 
     def augment(rows):
         images = rows if image_shape is None else tf.reshape(rows, (-1, *image_shape))
-        return tf.reshape(layer(images, training=True), tf.shape(rows))
+        return tf.cast(tf.reshape(layer(images, training=True), tf.shape(rows)), rows.dtype)
 
     return augment
 

@@ -8,6 +8,7 @@ To define a family, write a dataclass whose bases are the mixins of what its net
 import dataclasses
 import numbers
 
+import keras
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, _fit_context
@@ -19,7 +20,7 @@ from keras_ssvae import inference, persistence, training, workshop
 from keras_ssvae.documentation import with_shared_parameters
 from keras_ssvae.label_statistics import summarise_labels
 from keras_ssvae.labels import UNLABELED, UnreadLabels
-from keras_ssvae.layers import plain_activation
+from keras_ssvae.layers import dtype_policy, plain_activation
 from keras_ssvae.schema import Schema, as_frame
 from keras_ssvae.seeding import derive_seeds, isolated_seed
 from keras_ssvae.sources import open_source, stack, take
@@ -98,6 +99,7 @@ class GenerativeEstimator(BaseEstimator):
     unlabeled = UNLABELED  # where a family does not predict labels; see `LabelPredictorMixin`
     class_weight = None
     _label_column = None  # the name that was y in the fit
+    _dtype_policy = "float32"  # of Keras, when the network was made
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -276,7 +278,7 @@ class GenerativeEstimator(BaseEstimator):
         beyond = self._fit_beyond(network, encoded, codes, weight, codec, goes_on=warm and one_pass)
         validate_data(self, X, skip_check_array=True, reset=True)
         self.table_, self.network_, self._codec, self._label_column = table, network, codec, label_column
-        self._labels, self._fitted_params = summary, params
+        self._labels, self._fitted_params, self._dtype_policy = summary, params, keras.config.dtype_policy().name
         self.classes_ = codec.classes_
         if one_pass and warm:
             history = pd.concat([self.history_, history], ignore_index=True)
@@ -402,7 +404,8 @@ class GenerativeEstimator(BaseEstimator):
 
     def _rebuild_network(self, seed):
         """The network of this fitted estimator, with untrained weights."""
-        return self._make_network(self._fitted_params, self.table_, self._labels, seed, seed)
+        with dtype_policy(self._dtype_policy):
+            return self._make_network(self._fitted_params, self.table_, self._labels, seed, seed)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -11,7 +11,7 @@ from keras_ssvae.row_network import RowNetwork
 __all__ = ["ClassNetwork"]
 
 CANDIDATES = 20  # rows that are generated for each row of a sample, where the first of its class is taken
-BLOCK = 2048  # rows of such a sample at a time: bounded memory
+BLOCK = 128  # rows of such a sample at a time: bounded memory
 SHARPENING = 2.0  # of the targets for augmented views: a temperature of 1/2, as in MixMatch (arXiv 1905.02249, section 3.2)
 
 
@@ -141,10 +141,10 @@ class ClassNetwork(RowNetwork):
             Latent variables.
         """
         chosen = []
-        for part in np.array_split(codes, math.ceil(len(codes) / BLOCK)):
+        for part in np.array_split(codes, max(1, math.ceil(len(codes) / BLOCK))):
             rows = np.arange(len(part))
             latents, logits = draw(np.repeat(part, CANDIDATES))
-            log_q = tf.nn.log_softmax(logits).numpy().reshape(len(part), CANDIDATES, -1)
+            log_q = tf.nn.log_softmax(logits).numpy().reshape(len(part), CANDIDATES, logits.shape[-1])
             of_class = log_q.argmax(axis=-1) == part[:, None]
             likeliest = log_q[rows, :, part].argmax(axis=1)
             first = np.where(of_class.any(axis=1), of_class.argmax(axis=1), likeliest)

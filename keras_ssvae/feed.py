@@ -82,10 +82,15 @@ def canonical_order(x, codes, observed=None):
 
     Returns
     -------
-    (n,) int32 array
+    (n,) int array
         Indices; equal rows stand side by side.
     """
-    return np.argsort(row_keys(x, codes, observed), kind="stable").astype(np.int32)
+    return np.argsort(row_keys(x, codes, observed), kind="stable").astype(_index_dtype(len(x)), copy=False)
+
+
+def _index_dtype(count):
+    """What indices below a number need."""
+    return np.int32 if count <= 2**31 else np.int64
 
 
 def labeled_rows_per_batch(n_labeled, n_rows, batch_size, requested="auto"):
@@ -131,21 +136,21 @@ class Stratum:
 
     def draw(self, count, rng):
         """`count` row indices: each row's share of the draws is its share of the weight, to within one draw."""
-        return self._at(rng.permutation(np.arange(count, dtype=np.int32)), rng.random_sample())
+        return self._at(rng.permutation(np.arange(count, dtype=_index_dtype(count))), rng.random_sample())
 
     def spread(self, count):
         """As `draw`, without chance, in canonical order."""
-        return self._at(np.arange(count, dtype=np.int32), 0.5)
+        return self._at(np.arange(count, dtype=_index_dtype(count)), 0.5)
 
     def _at(self, places, shift):
         """The rows at ``(places + shift) / len(places)`` of the weight."""
         rows = np.empty(len(places), self.rows.dtype)
         for start in range(0, len(places), BLOCK):
-            position = (places[start : start + BLOCK] + shift) / len(places)
+            position = places[start : start + BLOCK] + shift
             if self._edges is None:
-                index = (position * len(self.rows)).astype(np.intp)
+                index = (position * len(self.rows) / len(places)).astype(np.intp)
             else:
-                index = np.searchsorted(self._edges, position, side="right")
+                index = np.searchsorted(self._edges, position / len(places), side="right")
             rows[start : start + BLOCK] = self.rows[index.clip(max=len(self.rows) - 1)]
         return rows
 
@@ -309,13 +314,12 @@ class Feed:
         count, steps = self.chunks()
         shape = (chunk_epochs * steps, len(self._row_weight))
 
-        weight = np.broadcast_to(self._row_weight, shape).astype(np.float32)
-
         def draw_epoch():
             drawn = [s.draw(count * steps * size, self._rng).reshape(-1, size) for s, size in self._strata]
             return np.concatenate(drawn, axis=1)
 
         def chunks():
+            weight = np.broadcast_to(self._row_weight, shape).astype(np.float32)
             for _ in itertools.count() if epochs is None else range(epochs // chunk_epochs):
                 drawn = np.concatenate([draw_epoch() for _ in range(chunk_epochs)]) if chunk_epochs > 1 else draw_epoch()
                 for rows in drawn.reshape(-1, *shape):

@@ -58,14 +58,16 @@ def run(network, method, *inputs, **settings):
 
 
 def _threads():
-    """Blocks at a time: as many as TensorFlow may run operations side by side, by default one more than processors.
+    """Blocks at a time: as many as TensorFlow may run operations side by side; by default one more than processors, up to four.
 
-    One more, since a block is encoded while others are computed.
+    One more, since a block is encoded while others are computed; four, since each needs memory.
     """
+    if tf.config.functions_run_eagerly():  # methods keep notes in the network while they run, then
+        return 1
     chosen = tf.config.threading.get_inter_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTEROP_THREADS") or 0)
     if chosen > 0:
         return chosen
-    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(4, 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 
 
 def _rows(given, rows):

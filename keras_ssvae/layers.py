@@ -1,12 +1,13 @@
 """Keras layers between the bodies: they return tensors, never distributions."""
 
+import contextlib
 import functools
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Dense", "GaussianHead", "LabelMerge", "Layer", "PiLayer", "given_variable", "plain_activation"]
+__all__ = ["Dense", "GaussianHead", "LabelMerge", "Layer", "PiLayer", "dtype_policy", "given_variable", "plain_activation"]
 
 Dense = functools.partial(keras.layers.Dense, dtype="float32")  # as `Layer`
 
@@ -116,6 +117,26 @@ class LabelMerge(Layer):
         shift = self.shift[:, None] if classes is None else tf.gather(self.shift, classes)
         merged = self.activation(base + shift)
         return tf.reshape(merged, (-1, merged.shape[-1]))
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Make layers under this dtype policy of Keras inside the block; nothing is touched where it is the user's own.
+
+    Parameters
+    ----------
+    name : str
+        Name of the policy.
+    """
+    before = keras.config.dtype_policy()
+    if before.name == name:
+        yield
+        return
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def given_variable(name, value):

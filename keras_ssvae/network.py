@@ -359,8 +359,8 @@ class Network(keras.Model):
         share = batch["weight"] / tf.maximum(tf.reduce_sum(batch["weight"]), 1e-12)
         # a row of weight 0 may hold anything, and 0 times infinity is no number
         means = {name: tf.reduce_sum(tf.math.multiply_no_nan(values, share)) for name, values in terms.items()}
-        penalty = tf.add_n(self.losses) if self.losses else 0.0  # regularizers of the user's own layers
-        return tf.add_n(list(means.values())) + penalty, means
+        penalties = [tf.cast(penalty, tf.float32) for penalty in self.losses]  # regularizers of the user's own layers
+        return tf.add_n([*means.values(), *penalties]), means
 
     def _update(self, batch):
         """One optimizer step per objective; returns the loss and the value of every term."""

@@ -319,6 +319,10 @@ class StreamFeed(Feed):
         rows = Stratum(np.arange(len(self._weight)), self._weight).draw(len(self._weight), np.random.RandomState(self._seed))
         return Encoded(self._arrays["x"], self._arrays.get("observed"))[np.sort(rows)]
 
+    def close(self):
+        super().close()
+        self._stream = None
+
     def joint_epochs(self, epochs):
         """An epoch is large: one."""
         return 1
@@ -351,11 +355,12 @@ class StreamFeed(Feed):
 
     def _read(self, n_rows, memory, rng):
         """Pass after pass in pieces of `n_rows` rows."""
+        stream = self._stream
         try:
             while True:
                 yield from resized(self._shuffled(n_rows, memory, rng), n_rows)
         except Exception as error:
-            self._stream.error = error
+            stream.error = error
             raise
 
     def _shuffled(self, n_rows, memory, rng):

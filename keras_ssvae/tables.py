@@ -203,7 +203,7 @@ class Table:
             for j, kind in enumerate(self.kinds_):
                 low, high = self.minimum_[j], self.maximum_[j]
                 if kind == "bernoulli" and (low < 0 or high > 1 or _is_two_valued(flat[:, j])):
-                    centers[j], scales[j] = low, high - low or 1.0
+                    centers[j], scales[j] = low, float(high) - float(low) or 1.0
                 elif kind in (*UNIT, *COUNTS, *CODES):
                     centers[j], scales[j] = 0.0, 1.0
                 elif kind == "constant":
@@ -316,8 +316,8 @@ class Table:
 
     def _encode_block(self, flat, rows, encoded):
         """Write some rows, in double precision, into what is encoded so far."""
-        x = np.subtract(self._grouped(flat[rows]), self.center_)
         with np.errstate(over="ignore"):
+            x = np.subtract(self._grouped(flat[rows]), self.center_)
             x /= self.scale_
         np.clip(x, self._low, self._high, out=x)
         if self._is_code.any():

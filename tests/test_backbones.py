@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ssvae import SemiSupervisedVAE, backbones
+from keras_ssvae import VAE, SemiSupervisedVAE, backbones
 from keras_ssvae.backbones import Pretrained, resolve_decoder, resolve_encoder
 
 IMAGES = [(28, 28, 1), (8, 8, 1), (13, 17, 3), (32, 32, 3), (12, 40, 2), (5, 4, 1), (1, 1, 1)]
@@ -362,3 +362,13 @@ def test_a_decoder_with_two_outputs_is_refused_by_name():
     inputs = keras.Input((2,))
     with pytest.raises(ValueError, match="decoder"):
         decoder(keras.Model(inputs, [keras.layers.Dense(6)(inputs), keras.layers.Dense(6)(inputs)]))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize("regularizer", ["kernel_regularizer", "activity_regularizer"])
+def test_regularizers_of_a_body_are_part_of_the_loss(regularizer, policy):
+    dense = keras.layers.Dense(7, "relu", dtype=policy, **{regularizer: keras.regularizers.L2(1.0)})
+    body = keras.Sequential([keras.Input((6,)), dense])
+    X = np.random.RandomState(0).standard_normal((40, 6))
+    last = VAE(latent_dim=2, encoder=body, epochs=2, random_state=0).fit(X).history_.iloc[-1]
+    assert last["loss"] > last["reconstruction"] + last["kl_latent"] + 0.5

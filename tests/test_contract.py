@@ -416,7 +416,7 @@ def test_fits_of_the_same_shape_share_a_traced_step_and_no_number(cls, rows):
 
 @pytest.mark.parametrize(("policy", "inside"), [("mixed_bfloat16", "bfloat16"), ("float64", "float64")])
 @families()
-def test_bodies_follow_the_users_dtype_policy(cls, policy, inside, models):
+def test_bodies_follow_the_users_dtype_policy(cls, policy, inside, models, tmp_path):
     import keras
 
     X, y = np.random.RandomState(0).standard_normal((60, 4)) + 2.0 * (np.arange(60) % 2)[:, None], np.arange(60) % 2
@@ -438,8 +438,13 @@ def test_bodies_follow_the_users_dtype_policy(cls, policy, inside, models):
         assert np.isfinite(answer).all()
         assert answer.dtype == expected.dtype
         assert np.isfinite(model.sample(3, random_state=0)[0]).all()
+        assert np.isfinite(model.loss_terms(X, y)).all(axis=None)
+        model.save(tmp_path / "model")
     finally:
         keras.config.set_dtype_policy(before)
+    there = ks.load(tmp_path / "model")
+    np.testing.assert_array_equal(getattr(there, ask)(X), answer)
+    assert keras.config.dtype_policy() is before
 
 
 @families()

@@ -116,6 +116,14 @@ def test_rounding_never_draws_beyond_the_last_row():
             assert drawn.max() == len(weight) - 1
 
 
+@pytest.mark.parametrize("count", [20_000, 40_000, 60_000])
+def test_rows_of_equal_weight_are_drawn_as_rows_of_other_weights_are(count):
+    weight = np.repeat([2.0, 1.0], [10_000, 20_000])
+    repeated = np.repeat(np.arange(30_000), weight.astype(int))
+    spread = Stratum(np.arange(30_000), weight).spread(count)
+    np.testing.assert_array_equal(spread, repeated[Stratum(np.arange(40_000), np.ones(40_000)).spread(count)])
+
+
 # Labelled rows in a batch
 
 

@@ -202,7 +202,7 @@ def test_samples_of_m1m2_are_rows_that_it_predicts_to_be_of_the_class(rows):
 
     assert chosen.shape == draws.shape
     assert share(draws) < 0.8
-    assert share(chosen) > 0.95
+    assert share(chosen) > 0.9
 
 
 # ConditionalVAE

@@ -60,6 +60,15 @@ def test_the_way_there_needs_little_more_memory_than_what_comes_out(dtype, gaps)
     assert peak < size + 8 * 2**20
 
 
+def test_two_values_of_single_precision_are_not_grey():
+    """0.7 - 0.1 is another number in single precision than in double."""
+    X = np.where(rng().standard_normal((N, 1)) > 0, np.float32(0.7), np.float32(0.1)).astype(np.float32)
+    table = fitted(X)
+    assert table.kinds_ == ["bernoulli"]
+    assert not table.graded_.any()
+    assert set(encoded(table, X).x.ravel()) == {0.0, 1.0}
+
+
 # There and back
 
 ARRAYS = {
