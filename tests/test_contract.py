@@ -382,6 +382,30 @@ for cls in FAST:
 """
 
 
+@pytest.mark.parametrize("cls", [ks.SemiSupervisedVAE, ks.M2, ks.M1M2, ks.LadderVAE])
+def test_rows_that_all_have_labels_are_decoded_with_these_alone_and_the_result_is_the_same(cls, rows, monkeypatch):
+    from keras_ssvae.network import Network
+    from keras_ssvae.observation import Observation
+
+    X, _, y = rows
+    decoded, call = [], Observation.call
+    monkeypatch.setattr(Observation, "call", lambda self, values: decoded.append(values.shape[0]) or call(self, values))
+
+    def fit():
+        workshop.clear()
+        decoded.clear()
+        model = make(cls, epochs=5, batch_size=90, optimizer="sgd", learning_rate=1e-3).fit(X, y)
+        return model, max(decoded)
+
+    model, most = fit()
+    monkeypatch.setattr(Network, "knows_classes", False)
+    same, most_with_every_class = fit()
+    assert (most, most_with_every_class) == (90, 270)
+    np.testing.assert_allclose(model.history_["loss"], same.history_["loss"], rtol=1e-4)
+    for a, b in zip(model.network_.get_weights(), same.network_.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_same_seed_same_weights_in_a_new_process():
     from pathlib import Path

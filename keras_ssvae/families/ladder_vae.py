@@ -105,17 +105,22 @@ class LadderVAENetwork(ClassNetwork):
             h = self.down[i](choose(i, *self.prior_heads[i](h)))
         return self.likelihood(self.bottom_model(h))
 
+    @property
+    def _n_each(self):
+        """Classes with which each row is decoded: all of them, unless all labels are known."""
+        return 1 if self.knows_classes else self.n_classes
+
     def _every(self, values):
         """A copy of each row for each class."""
-        return tf.tile(values, (self.n_classes, 1))
+        return tf.tile(values, (self._n_each, 1))
 
     def _posterior(self, likely, i, mean, log_variance):
         """q(z | x, z above, y) of a level below the top, from its prior."""
         return precision_weighted(*(self._every(values) for values in likely[i]), mean, log_variance)
 
     def _by_class(self, values):
-        """(n_classes * rows,) -> (n_classes, rows)."""
-        return tf.reshape(values, (self.n_classes, -1))
+        """(classes * rows,) -> (classes, rows)."""
+        return tf.reshape(values, (self._n_each, -1))
 
     # Training
 
@@ -141,8 +146,10 @@ class LadderVAENetwork(ClassNetwork):
         """The addends of the negative bound on log p(x | y), averaged over y with weights r."""
         kl = {}
 
+        weights = tf.ones_like(r[:, :1]) if self.knows_classes else r
+
         def mean_over_classes(values):
-            return tf.reduce_sum(tf.transpose(r) * self._by_class(values), axis=0)
+            return tf.reduce_sum(tf.transpose(weights) * self._by_class(values), axis=0)
 
         def draw(i, prior_mean, prior_log_variance):
             mean, log_variance = self._posterior(likely, i, prior_mean, prior_log_variance)
@@ -152,8 +159,8 @@ class LadderVAENetwork(ClassNetwork):
             return terms.gaussian_draw(mean, log_variance, self._every(eps))
 
         top_kl = self._kl_latent(*likely[-1])
-        location = self._descend(self._draw(*likely[-1]), draw)
-        reconstruction = -tf.reduce_sum(tf.transpose(r) * self._log_prob_stacked(seen, location), axis=0)
+        location = self._descend(self._draw(*likely[-1]), draw, r if self.knows_classes else None)
+        reconstruction = -tf.reduce_sum(tf.transpose(weights) * self._log_prob_stacked(seen, location), axis=0)
         names = {f"kl_latent_{i + 1}": kl[i] for i in sorted(kl)}
         return {"reconstruction": reconstruction, **names, f"kl_latent_{len(likely)}": top_kl}
 

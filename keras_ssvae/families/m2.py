@@ -52,17 +52,26 @@ class M2Network(ClassConditionalNetwork):
         features = self._features(inputs)
         logits = self.pi(features)
         r = terms.responsibilities(codes, logits)
-        exact = self.n_enumerated is None or self.is_testing
-        choice = None if exact else terms.choose_classes(r, logits, self.n_enumerated, self.uniform(logits))
-        classes, count = (None, self.n_classes) if exact else (choice.classes, self.n_enumerated + 1)
+        if self.knows_classes:
+            classes, count = codes[None], 1
+
+            def mean_over_classes(values):
+                return values[0]
+
+        elif self.n_enumerated is None or self.is_testing:
+            classes, count = None, self.n_classes
+
+            def mean_over_classes(values):
+                return tf.reduce_sum(tf.transpose(r) * values, axis=0)
+
+        else:
+            choice = terms.choose_classes(r, logits, self.n_enumerated, self.uniform(logits))
+            classes, count, mean_over_classes = choice.classes, self.n_enumerated + 1, choice.sum
         mean, log_variance = self._latents(features, classes)
         eps = self.normal(mean[: tf.shape(logits)[0]])
         z = terms.gaussian_draw(mean, log_variance, tf.tile(eps, (count, 1)))
         log_p = self._log_prob_each(target, z, count, classes)
         kl = tf.reshape(self._kl_latent(mean, log_variance), (count, -1))
-
-        def mean_over_classes(values):
-            return tf.reduce_sum(tf.transpose(r) * values, axis=0) if exact else choice.sum(values)
 
         values = {
             "reconstruction": -mean_over_classes(log_p),

@@ -85,7 +85,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         mean, log_variance, logits = self._top(inputs)
         z = self._draw(mean, log_variance)
         r = terms.responsibilities(codes, logits)
-        if self.label_input == "marginal":
+        if self.label_input == "marginal" and not self.knows_classes:
             reconstruction = -tf.reduce_sum(r * self._log_prob_by_class(target, z), axis=-1)
         else:
             reconstruction = -self._log_prob_active(target, self._location(z, r))
