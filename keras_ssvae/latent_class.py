@@ -4,6 +4,8 @@ To define such a family, subclass `LatentClassNetwork` and say what q is: ``_mak
 ``_latent_mean`` and ``_log_weight``.
 """
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,7 +16,33 @@ from keras_ssvae.layers import GaussianHead, LabelMerge
 from keras_ssvae.network import Stage
 from keras_ssvae.observation import Observation
 
-__all__ = ["ClassConditionalNetwork", "LatentClassNetwork"]
+__all__ = ["ClassConditionalNetwork", "ClassPart", "LatentClassNetwork"]
+
+
+@dataclasses.dataclass
+class ClassPart:
+    """Rows of a batch that are decoded with equally many classes each.
+
+    Attributes
+    ----------
+    rows : slice
+        The rows.
+    classes : (count, rows) integer tensor or None
+        The classes of each row; None: all of them.
+    count : int
+        Number of classes of each row.
+    mean : function
+        Values (count, rows) of these classes -> their mean over the responsibilities, (rows,).
+    """
+
+    rows: slice
+    classes: tf.Tensor | None
+    count: int
+    mean: object
+
+    def of(self, values):
+        """These rows of a tensor."""
+        return values if self.rows == slice(None) else values[self.rows]
 
 
 class LatentClassNetwork(ClassNetwork):
@@ -113,6 +141,51 @@ class LatentClassNetwork(ClassNetwork):
         if self.code is None:
             return super()._log_prob_active(target, location)
         return tf.reduce_sum(self.likelihood.log_prob(target["x"], location) * self.code.active, axis=-1)
+
+    def _parts(self, codes, r, choose=None):
+        """Labelled rows, where it is known which these are, with their class alone, and the rest with all or some classes.
+
+        Parameters
+        ----------
+        codes : (rows,) tensor
+            Class codes.
+        r : (rows, n_classes) tensor
+            Responsibilities.
+        choose : function or None
+            Slice of rows -> `ClassChoice` of these rows; None takes all classes.
+
+        Returns
+        -------
+        list of ClassPart
+        """
+        if self.knows_classes:
+            return [ClassPart(slice(None), codes[None], 1, lambda values: values[0])]
+        n, parts, rest = self.n_known, [], slice(None)
+        if n:
+            parts, rest = [ClassPart(slice(n), codes[None, :n], 1, lambda values: values[0])], slice(n, None)
+        if choose is None:
+            weights = tf.transpose(r[rest] if n else r)
+            return [*parts, ClassPart(rest, None, self.n_classes, lambda values: tf.reduce_sum(weights * values, axis=0))]
+        choice = choose(rest)
+        return [*parts, ClassPart(rest, choice.classes, choice.classes.shape[0], choice.sum)]
+
+    def _averaged(self, parts, values):
+        """The means over classes, (rows,), of values by part, (count, rows) each."""
+        means = [part.mean(v) for part, v in zip(parts, values, strict=True)]
+        return means[0] if len(means) == 1 else tf.concat(means, axis=0)
+
+    def _log_prob_of_parts(self, parts, target, merged):
+        """log p(v | z, y) by part, (count, rows) each, from one call of the decoder on z and y joined."""
+        if len(parts) == 1:
+            locations = [self.likelihood(self.bottom_model(merged[0]))]
+        else:
+            location = self.likelihood(self.bottom_model(tf.concat(merged, axis=0)))
+            locations = tf.split(location, [rows.shape[0] for rows in merged])
+        read = {name: target[name] for name in ("x", "observed") if name in target}
+        return [
+            self._log_prob_stacked({name: part.of(values) for name, values in read.items()}, location)
+            for part, location in zip(parts, locations, strict=True)
+        ]
 
     # Training
 

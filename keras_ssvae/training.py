@@ -74,8 +74,7 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
         epochs = 1 if one_pass else max(1, round(epochs * stage.share / total_share))
         unseen = not settings.callbacks and validation is None and not settings.verbose  # what is between two epochs
         chunk_epochs = feed.joint_epochs(epochs) if unseen else 1
-        all_labeled = feed.n_labeled == settings.batch_size
-        _prepare(network, stage, settings, epochs * chunks * steps, encoded.x.shape[1], one_pass, chunk_epochs, all_labeled)
+        _prepare(network, stage, settings, epochs * chunks * steps, encoded.x.shape[1], one_pass, chunk_epochs, feed.n_labeled)
         callbacks, held = list(settings.callbacks or []), None
         if validation is not None:
             by_label = held_out >= ENOUGH_LABELS and network.judges_labels
@@ -98,7 +97,7 @@ def train(network, encoded, codes, weight, settings, seed, prepared=False, one_p
     return history[["stage", "loss", *[c for c in history if c not in ("stage", "loss")]]]
 
 
-def _prepare(network, stage, settings, total_steps, n_columns, one_pass, chunk_epochs, all_labeled):
+def _prepare(network, stage, settings, total_steps, n_columns, one_pass, chunk_epochs, n_labeled):
     """Give the network its optimizers for a stage, and the mode of execution that suits the number of steps."""
     rate = settings.learning_rate * stage.learning_rate
     until = None if one_pass else network.total_steps
@@ -111,7 +110,8 @@ def _prepare(network, stage, settings, total_steps, n_columns, one_pass, chunk_e
         eager_steps = 0 if one_pass and hasattr(settings, "n_iter_") else EAGER_STEPS_OF_TWINS
     eager = settings.jit_compile == "auto" and total_steps <= eager_steps
     jit = total_steps > GRAPH_STEPS and stage.compiles if settings.jit_compile == "auto" else settings.jit_compile
-    network.prepare(stage, make, total_steps, n_columns, jit, eager, chunk_epochs, all_labeled)
+    all_labeled = n_labeled == settings.batch_size
+    network.prepare(stage, make, total_steps, n_columns, jit, eager, chunk_epochs, n_labeled, all_labeled)
 
 
 def _epochs(requested, steps_per_epoch, has_gaps):

@@ -52,30 +52,23 @@ class M2Network(ClassConditionalNetwork):
         features = self._features(inputs)
         logits = self.pi(features)
         r = terms.responsibilities(codes, logits)
-        if self.knows_classes:
-            classes, count = codes[None], 1
+        choose = None
+        if self.n_enumerated is not None and not self.is_testing:
+            noise = self.uniform(logits)
 
-            def mean_over_classes(values):
-                return values[0]
+            def choose(rows):
+                return terms.choose_classes(r[rows], logits[rows], self.n_enumerated, noise[rows])
 
-        elif self.n_enumerated is None or self.is_testing:
-            classes, count = None, self.n_classes
-
-            def mean_over_classes(values):
-                return tf.reduce_sum(tf.transpose(r) * values, axis=0)
-
-        else:
-            choice = terms.choose_classes(r, logits, self.n_enumerated, self.uniform(logits))
-            classes, count, mean_over_classes = choice.classes, self.n_enumerated + 1, choice.sum
-        mean, log_variance = self._latents(features, classes)
-        eps = self.normal(mean[: tf.shape(logits)[0]])
-        z = terms.gaussian_draw(mean, log_variance, tf.tile(eps, (count, 1)))
-        log_p = self._log_prob_each(target, z, count, classes)
-        kl = tf.reshape(self._kl_latent(mean, log_variance), (count, -1))
-
+        parts, merged, kl = self._parts(codes, r, choose), [], []
+        eps = self.normal(tf.tile(logits[:, :1], (1, self.latent_dim)))  # one for all classes of a row
+        for part in parts:
+            mean, log_variance = self._latents(part.of(features), part.classes)
+            z = terms.gaussian_draw(mean, log_variance, tf.tile(part.of(eps), (part.count, 1)))
+            merged.append(self.merge(z, classes=part.classes, n_copies=part.count))
+            kl.append(tf.reshape(self._kl_latent(mean, log_variance), (part.count, -1)))
         values = {
-            "reconstruction": -mean_over_classes(log_p),
-            "kl_latent": mean_over_classes(kl),
+            "reconstruction": -self._averaged(parts, self._log_prob_of_parts(parts, target, merged)),
+            "kl_latent": self._averaged(parts, kl),
             "kl_label": terms.categorical_kl(r, self.log_prior),
         }
         return values, logits, r

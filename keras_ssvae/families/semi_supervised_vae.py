@@ -85,8 +85,10 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         mean, log_variance, logits = self._top(inputs)
         z = self._draw(mean, log_variance)
         r = terms.responsibilities(codes, logits)
-        if self.label_input == "marginal" and not self.knows_classes:
-            reconstruction = -tf.reduce_sum(r * self._log_prob_by_class(target, z), axis=-1)
+        if self.label_input == "marginal":
+            parts = self._parts(codes, r)
+            merged = [self.merge(part.of(z), classes=part.classes) for part in parts]
+            reconstruction = -self._averaged(parts, self._log_prob_of_parts(parts, target, merged))
         else:
             reconstruction = -self._log_prob_active(target, self._location(z, r))
         values = {
