@@ -80,7 +80,7 @@ class _Training:
     start: list = dataclasses.field(default_factory=list)
     testing: bool = False
     learning: bool = False
-    n_labeled: int = 0
+    n_known: int = 0
     all_labeled: bool = False
     noise: object = None
 
@@ -168,11 +168,11 @@ class Network(keras.Model):
     @property
     def n_known(self):
         """Rows, the first of a training step's batch, that are known to have a label: their sum over classes is one addend."""
-        return self._training.n_labeled if self._training.learning else 0
+        return self._training.n_known if self._training.learning else 0
 
     @property
     def knows_classes(self):
-        """Whether these are all rows of the batch."""
+        """Whether this holds for all rows of the batch."""
         return self._training.learning and self._training.all_labeled
 
     @property
@@ -259,7 +259,7 @@ class Network(keras.Model):
             mine.assign(theirs)
 
     def prepare(
-        self, stage, make_optimizer, total_steps, n_columns, jit_compile, run_eagerly, chunk_epochs=1, n_labeled=0,
+        self, stage, make_optimizer, total_steps, n_columns, jit_compile, run_eagerly, chunk_epochs=1, n_known=0,
         all_labeled=False,
     ):  # fmt: skip
         """Make the network ready to train a stage, with the same functions as the last time, if there was one.
@@ -278,21 +278,21 @@ class Network(keras.Model):
             How the step is executed.
         chunk_epochs : int, default=1
             Epochs in a chunk; an epoch of several chunks counts as one.
-        n_labeled : int, default=0
-            Number of rows at the beginning of every batch that have a label.
+        n_known : int, default=0
+            A number of rows at the beginning of every batch that have a label; others may have one, too.
         all_labeled : bool, default=False
-            Whether these are all rows.
+            Whether all rows of every batch have one.
         """
         self.total_steps.assign(total_steps)
         self.step.assign(0)
-        key = (stage.name, jit_compile, run_eagerly, n_labeled, all_labeled)
+        key = (stage.name, jit_compile, run_eagerly, n_known, all_labeled)
         if key in self._functions.prepared:
             self._training = self._functions.prepared[key]
             self.noise.state.assign_add([0, self._training.noise_used])  # where the dry call would have left it
             for optimizer, start in zip(self._training.optimizers.values(), self._training.start, strict=True):
                 optimizer.set_weights(start)
         else:
-            self._training = self._functions.prepared[key] = _Training(stage, n_labeled=n_labeled, all_labeled=all_labeled)
+            self._training = self._functions.prepared[key] = _Training(stage, n_known=n_known, all_labeled=all_labeled)
             before = int(self.noise.state.numpy()[1])
             self._training.names = list(dict.fromkeys(["loss", *self._dry_call(n_columns)]))
             self._training.noise_used = int(self.noise.state.numpy()[1]) - before

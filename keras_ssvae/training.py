@@ -110,8 +110,10 @@ def _prepare(network, stage, settings, total_steps, n_columns, one_pass, chunk_e
         eager_steps = 0 if one_pass and hasattr(settings, "n_iter_") else EAGER_STEPS_OF_TWINS
     eager = settings.jit_compile == "auto" and total_steps <= eager_steps
     jit = total_steps > GRAPH_STEPS and stage.compiles if settings.jit_compile == "auto" else settings.jit_compile
+    quarter = max(1, settings.batch_size // 4)
+    n_known = quarter * (n_labeled // quarter)  # in quarters: fits with a label more or less are to share a traced step
     all_labeled = n_labeled == settings.batch_size
-    network.prepare(stage, make, total_steps, n_columns, jit, eager, chunk_epochs, n_labeled, all_labeled)
+    network.prepare(stage, make, total_steps, n_columns, jit, eager, chunk_epochs, n_known, all_labeled)
 
 
 def _epochs(requested, steps_per_epoch, has_gaps):

@@ -386,7 +386,7 @@ for cls in FAST:
     ("cls", "n_labeled", "decoded_rows"),
     [
         *((cls, 90, 90) for cls in (ks.SemiSupervisedVAE, ks.M2, ks.M1M2, ks.LadderVAE)),
-        *((cls, 30, 30 + 3 * 60) for cls in (ks.SemiSupervisedVAE, ks.M2, ks.M1M2)),
+        *((cls, 30, 22 + 3 * 68) for cls in (ks.SemiSupervisedVAE, ks.M2, ks.M1M2)),
     ],
 )
 def test_a_label_is_the_only_class_that_is_decoded_and_the_result_is_the_same(cls, n_labeled, decoded_rows, rows, monkeypatch):

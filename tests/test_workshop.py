@@ -53,6 +53,14 @@ def test_old_graphs_are_freed(rows, monkeypatch):
     assert counts[-1] == counts[workshop.KEPT - 1] > counts[0]
 
 
+def test_a_label_more_or_less_does_not_trace_anew():
+    X, y = np.random.RandomState(0).standard_normal((150, 4)), np.arange(150) % 2
+    for n_labeled in (58, 60, 63):
+        make(ks.SemiSupervisedVAE, batch_size=64).fit(X, np.where(np.arange(150) < n_labeled, y, -1))
+    (twin,) = workshop._twins.values()
+    assert len(twin._functions.prepared) == 1
+
+
 def test_a_growing_table_does_not_collect_graphs(rows):
     counts = []
     for n in range(2, 9):
