@@ -4,6 +4,7 @@ Every measurement runs in a process of its own, one at a time, with fixed thread
 what else the machine does falls on all of them alike. Ratios are medians over the turns, with their extremes.
 """
 
+import inspect
 import json
 import os
 import statistics
@@ -428,7 +429,11 @@ def draw_growth(frame, path):
     import matplotlib.pyplot as plt
 
     seconds = frame[(frame["part"] == "growth") & (frame["number"] == "seconds")].groupby("method")["value"].median()
-    sizes = {name: tuple(int(word.replace(",", "")) for word in name.split() if word[0].isdigit()) for name in seconds.index}
+    defaults = {name: value.default for name, value in inspect.signature(growth).parameters.items()}
+    sizes = {
+        name: tuple({**defaults, **arguments}[axis] for axis in ("rows", "columns"))
+        for name, (_, arguments) in parts()["growth"].items()
+    }
     figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
     for ax, axis, fixed, label in ((axes[0], 0, 20, "rows, of 20 columns"), (axes[1], 1, 10_000, "columns, of 10,000 rows")):
         points = sorted((sizes[name][axis], value) for name, value in seconds.items() if sizes[name][1 - axis] == fixed)

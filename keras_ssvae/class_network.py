@@ -11,7 +11,7 @@ from keras_ssvae.row_network import RowNetwork
 __all__ = ["ClassNetwork"]
 
 CANDIDATES = 20  # rows that are generated for each row of a sample, where the first of its class is taken
-BLOCK = 128  # rows of such a sample at a time: bounded memory
+BLOCK_CELLS = 2**21  # of candidates at a time: bounded memory
 SHARPENING = 2.0  # of the targets for augmented views: a temperature of 1/2, as in MixMatch (arXiv 1905.02249, section 3.2)
 
 
@@ -124,8 +124,7 @@ class ClassNetwork(RowNetwork):
 
     # After training
 
-    @staticmethod
-    def _first_of_class(codes, draw):
+    def _first_of_class(self, codes, draw):
         """Of several candidates for each class code the first that is predicted to be of the class, or the likeliest one.
 
         Parameters
@@ -140,8 +139,8 @@ class ClassNetwork(RowNetwork):
         (n, dim) tensor
             Latent variables.
         """
-        chosen = []
-        for part in np.array_split(codes, max(1, math.ceil(len(codes) / BLOCK))):
+        chosen, cells = [], len(codes) * CANDIDATES * self.observation.n_columns
+        for part in np.array_split(codes, max(1, min(len(codes), math.ceil(cells / BLOCK_CELLS)))):
             rows = np.arange(len(part))
             latents, logits = draw(np.repeat(part, CANDIDATES))
             log_q = tf.nn.log_softmax(logits).numpy().reshape(len(part), CANDIDATES, logits.shape[-1])

@@ -367,7 +367,7 @@ class ClassConditionalNetwork(LatentClassNetwork):
         """q(z | v, y) of several classes a row, all of them by default: means and log variances, (n * rows, latent_dim)."""
         return self.latent_head(self.latent_merge(features, classes=classes))
 
-    def _log_prob_each(self, target, z, n_classes, classes=None):
-        """log p(v | z, y) where every class has a z of its own, (n, rows)."""
-        merged = self.merge(z, classes=classes, n_copies=n_classes)
+    def _log_prob_each(self, target, z):
+        """log p(v | z, y) where every class has a z of its own, (n_classes, rows)."""
+        merged = self.merge(z, n_copies=self.n_classes)
         return self._log_prob_stacked(target, self.likelihood(self.bottom_model(merged)))

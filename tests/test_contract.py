@@ -459,8 +459,9 @@ def test_bodies_follow_the_users_dtype_policy(cls, policy, inside, models, tmp_p
         model = make(cls, epochs=2).fit(X, y)
         assert keras.config.dtype_policy().name == policy
         bodies = [layer for layer in model.network_._flatten_layers() if isinstance(layer, keras.Sequential)]
-        assert bodies
-        assert {layer.compute_dtype for body in bodies for layer in body.layers if layer.weights} <= {inside}
+        computed = {layer.compute_dtype for body in bodies for layer in body.layers if layer.weights}
+        # the dense layers of a small LadderVAE, and those of the GAN's players, are not in bodies
+        assert computed == (set() if cls in (ks.LadderVAE, ks.SemiSupervisedGAN) else {inside})
         heads = [layer for layer in model.network_._flatten_layers() if layer.name == "location"]
         in_bodies = {id(w) for part in (*bodies, *heads) for w in part.weights}
         assert {w.dtype for w in model.network_.weights if id(w) not in in_bodies} == {"float32"}

@@ -50,7 +50,7 @@ class ConditionalVAENetwork(ClassConditionalNetwork):
         """log p(v | z, y) and KL[q(z | v, y) || p(z)] of every class, at z from the noise: two tensors (rows, n_classes)."""
         mean, log_variance = self._latents(features)
         z = terms.gaussian_draw(mean, log_variance, tf.tile(eps, (self.n_classes, 1)))
-        log_p = self._log_prob_each(target, z, self.n_classes)
+        log_p = self._log_prob_each(target, z)
         kl = tf.reduce_sum(terms.gaussian_kl(mean, log_variance), axis=-1)
         return tf.transpose(log_p), tf.transpose(tf.reshape(kl, (self.n_classes, -1)))
 

@@ -91,7 +91,7 @@ class M2Network(ClassConditionalNetwork):
         mean, log_variance = self._latents(self._features(inputs))
         z = terms.gaussian_draw(mean, log_variance, tf.tile(eps, (self.n_classes, 1)))
         log_ratio = terms.gaussian_log_ratio(z, mean, log_variance)
-        by_class = self._log_prob_each(target, z, self.n_classes) + tf.reshape(log_ratio, (self.n_classes, -1))
+        by_class = self._log_prob_each(target, z) + tf.reshape(log_ratio, (self.n_classes, -1))
         return tf.reduce_logsumexp(by_class + self.log_prior[:, None], axis=0)
 
 
