@@ -19,9 +19,10 @@ BATCH = 128
 NOTES = """
 Rows a second of training: whole epochs of `fit` after the first, batch 128, Adam, the same layer sizes, Bernoulli pixels, one
 draw of z. Peers: stock Keras is a subclassed model with `train_step` through `fit`, with its default `jit_compile`; PyTorch a
-hand-written loop over an index permutation; Pyro `TraceEnum_ELBO` with parallel enumeration of y. The limit is the rate of this
-machine's matrix products in TensorFlow, (batch x 500) times (500 x 500), times the floating-point operations of a row: two for
-each weight forwards and four backwards. Fits and predictions are those of default estimators.
+hand-written loop over an index permutation; Pyro `TraceEnum_ELBO` with parallel enumeration of y, or two draws of it, whose
+gradient is that of the score function. The limit is the rate of this machine's matrix products in TensorFlow, (batch x 500)
+times (500 x 500), times the floating-point operations of a row: two for each weight forwards and four backwards. Fits and
+predictions are those of default estimators.
 """
 
 
@@ -168,8 +169,8 @@ def train_torch(columns=784, hidden=(500, 500), latent=50, rows=12800, epochs=6)
     return {"rows/s": epoch_rate(rows, seconds)}
 
 
-def train_pyro(columns=784, hidden=(500, 500), latent=50, rows=2560, epochs=3, n_classes=10):
-    """Rows a second of M2 without labels in Pyro, y enumerated in parallel: q(y | x), q(z | x, y), p(x | y, z)."""
+def train_pyro(columns=784, hidden=(500, 500), latent=50, rows=2560, epochs=3, n_classes=10, draws=None):
+    """Rows a second of M2 without labels in Pyro: q(y | x), q(z | x, y), p(x | y, z); y enumerated, or so many draws of it."""
     import pyro
     import pyro.distributions as dist
     import torch
@@ -207,7 +208,7 @@ def train_pyro(columns=784, hidden=(500, 500), latent=50, rows=2560, epochs=3, n
                 pyro.sample("z", dist.Normal(mean, torch.exp(0.5 * log_variance)).to_event(1))
 
     network = M2()
-    guide = config_enumerate(network.guide, "parallel", expand=True)
+    guide = config_enumerate(network.guide, "parallel", expand=True, num_samples=draws)
     svi = SVI(network.model, guide, pyro.optim.Adam({"lr": 1e-3}), TraceEnum_ELBO(max_plate_nesting=1))
     X = torch.from_numpy(pixels(rows, columns)[0])
     poutine.trace(network.guide).get_trace(X[:2])  # a mistake in the shapes should show before the clock runs
@@ -355,6 +356,7 @@ def parts():
             "M2, 1 class and one draw": ("train_ours", {**BIG, **m2, "n_enumerated": 1}),
             "M2, exact, bodies in bfloat16": ("train_ours", {**BIG, **m2, "policy": "mixed_bfloat16"}),
             "Pyro, enumerated": ("train_pyro", BIG),
+            "Pyro, two draws of the class": ("train_pyro", {**BIG, "draws": 2}),
         },
         "M2, 3 classes enumerated": {
             "10 classes": ("train_ours", {**BIG, **m2, "n_enumerated": 3}),

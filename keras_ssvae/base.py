@@ -139,10 +139,11 @@ class GenerativeEstimator(BaseEstimator):
     @classmethod
     def _make_network(cls, params, table, summary, weights_seed, seed):
         """A built network of untrained weights: a pure function of parameters, a `Table`, a `LabelSummary` and two seeds."""
-        arguments = cls._resolve({**params, "activation": plain_activation(params["activation"])}, table, summary)
+        arguments = cls._resolve(params, table, summary)
         with isolated_seed(weights_seed):
-            network = cls._network_class(seed, table=table, **arguments)
-            network.build_for(table.n_columns_)
+            own = {**arguments, "activation": plain_activation(params["activation"])}
+            network = cls._network_class(seed, table=table, **own)
+            workshop.build(network, table.n_columns_, workshop.architecture(cls, network, table, arguments, {}))
         return network
 
     def _step_key(self, network, params, table, summary, one_pass):
@@ -242,9 +243,11 @@ class GenerativeEstimator(BaseEstimator):
             values = _check_X(X, schema, self)
         codec = self._make_codec(y, len(values), warm and one_pass, classes)
         codes = codec.encode(y, len(values))
-        weight = _check_sample_weight(
-            sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False
-        )
+        weight = np.broadcast_to(1.0, len(values))  # one number in memory
+        if sample_weight is not None:
+            weight = _check_sample_weight(
+                sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False
+            )
         kept = weight > 0
         if not kept.any():
             raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")

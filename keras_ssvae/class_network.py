@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ssvae import terms
+from keras_ssvae.network import shape_of
 from keras_ssvae.row_network import RowNetwork
 
 __all__ = ["ClassNetwork"]
@@ -98,7 +99,7 @@ class ClassNetwork(RowNetwork):
             mean = tf.einsum("r,rk->k", batch["weight"], r) / tf.reduce_sum(batch["weight"])
             self.class_usage.assign_add(0.01 * (mean - self.class_usage))
         r = self._aligned(r, batch["y"], SHARPENING if "view" in batch else 1.0)
-        partner = tf.argsort(self.uniform(r[:, 0]))
+        partner = tf.math.top_k(-self.uniform(r[:, 0]), shape_of(r)[0]).indices
         share = self.uniform(r[:, :1])
         mixed = self._mixed(v, partner, share)
         target = share * r + (1 - share) * tf.gather(r, partner)
@@ -120,7 +121,7 @@ class ClassNetwork(RowNetwork):
         """
         aligned = (r * tf.exp(self.log_prior) / tf.maximum(self.class_usage, 1e-6)) ** power
         aligned /= tf.reduce_sum(aligned, axis=-1, keepdims=True)
-        return tf.where((codes >= 0)[:, None], r, aligned)
+        return tf.where(tf.expand_dims(codes >= 0, 1), r, aligned)
 
     # After training
 

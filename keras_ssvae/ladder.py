@@ -106,6 +106,10 @@ class NormalizedDense(Layer):
         self.normalize = BatchNormalization(name="normalize")
         self.activation = keras.activations.get(activation)
 
+    def build(self, shape):
+        self.dense.build(shape)
+        self.normalize.build((*shape[:-1], self.dense.units))
+
     def call(self, x, share=None, pace=None):
         """(rows, dim) -> (rows, units); `share` and `pace` as in `BatchNormalization`."""
         return self.activation(self.normalize(self.dense(x), share, pace))

@@ -21,12 +21,12 @@ __all__ = ["ClassConditionalNetwork", "ClassPart", "LatentClassNetwork"]
 
 @dataclasses.dataclass
 class ClassPart:
-    """Rows of a batch that are decoded with equally many classes each.
+    """Rows of a batch, one after the other, that are decoded with equally many classes each.
 
     Attributes
     ----------
-    rows : slice
-        The rows.
+    size : int
+        Number of rows; -1 for those that are left.
     classes : (count, rows) integer tensor or None
         The classes of each row; None: all of them.
     count : int
@@ -35,14 +35,10 @@ class ClassPart:
         Values (count, rows) of these classes -> their mean over the responsibilities, (rows,).
     """
 
-    rows: slice
+    size: int
     classes: tf.Tensor | None
     count: int
     mean: object
-
-    def of(self, values):
-        """These rows of a tensor."""
-        return values if self.rows == slice(None) else values[self.rows]
 
 
 class LatentClassNetwork(ClassNetwork):
@@ -159,15 +155,20 @@ class LatentClassNetwork(ClassNetwork):
         list of ClassPart
         """
         if self.knows_classes:
-            return [ClassPart(slice(None), codes[None], 1, lambda values: values[0])]
-        n, parts, rest = self.n_known, [], slice(None)
+            return [ClassPart(-1, codes[None], 1, lambda values: values[0])]
+        n, parts = self.n_known, []
         if n:
-            parts, rest = [ClassPart(slice(n), codes[None, :n], 1, lambda values: values[0])], slice(n, None)
+            parts, r = [ClassPart(n, codes[None, :n], 1, lambda values: values[0])], tf.split(r, [n, -1])[1]
         if choose is None:
-            weights = tf.transpose(r[rest] if n else r)
-            return [*parts, ClassPart(rest, None, self.n_classes, lambda values: tf.reduce_sum(weights * values, axis=0))]
-        choice = choose(rest)
-        return [*parts, ClassPart(rest, choice.classes, choice.classes.shape[0], choice.sum)]
+            weights = tf.transpose(r)
+            return [*parts, ClassPart(-1, None, self.n_classes, lambda values: tf.reduce_sum(weights * values, axis=0))]
+        choice = choose(slice(n, None))
+        return [*parts, ClassPart(-1, choice.classes, choice.classes.shape[0], choice.sum)]
+
+    @staticmethod
+    def _by_part(parts, values):
+        """A tensor of rows by part."""
+        return [values] if len(parts) == 1 else tf.split(values, [part.size for part in parts])
 
     def _averaged(self, parts, values):
         """The means over classes, (rows,), of values by part, (count, rows) each."""
@@ -181,10 +182,10 @@ class LatentClassNetwork(ClassNetwork):
         else:
             location = self.likelihood(self.bottom_model(tf.concat(merged, axis=0)))
             locations = tf.split(location, [rows.shape[0] for rows in merged])
-        read = {name: target[name] for name in ("x", "observed") if name in target}
+        read = {name: self._by_part(parts, target[name]) for name in ("x", "observed") if name in target}
         return [
-            self._log_prob_stacked({name: part.of(values) for name, values in read.items()}, location)
-            for part, location in zip(parts, locations, strict=True)
+            self._log_prob_stacked({name: values[i] for name, values in read.items()}, location)
+            for i, location in enumerate(locations)
         ]
 
     # Training

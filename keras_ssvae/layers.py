@@ -13,7 +13,10 @@ Dense = functools.partial(keras.layers.Dense, dtype="float32")  # as `Layer`
 
 
 class Layer(keras.layers.Layer):
-    """A layer that computes in single precision, whatever dtype policy the user has set; what it reads is converted."""
+    """A layer that computes in single precision, whatever dtype policy the user has set; what it reads is converted.
+
+    One that has layers of its own builds them in ``build``: Keras would trace a graph of its ``call`` to learn their shapes.
+    """
 
     def __init__(self, **kwargs):
         super().__init__(dtype="float32", **kwargs)
@@ -32,6 +35,10 @@ class GaussianHead(Layer):
         super().__init__(**kwargs)
         self.mean = Dense(dim, name="mean")
         self.log_variance = Dense(dim, kernel_initializer="zeros", name="log_variance")
+
+    def build(self, shape):
+        self.mean.build(shape)
+        self.log_variance.build(shape)
 
     def call(self, features):
         # smooth bounds: a variance below exp(-12) or above exp(6) only ever comes from a diverging start
@@ -57,6 +64,10 @@ class PiLayer(Layer):
         super().__init__(**kwargs)
         self.gaussian = GaussianHead(latent_dim, name="gaussian")
         self.pi = Dense(n_classes, name="pi")
+
+    def build(self, shape):
+        self.gaussian.build(shape)
+        self.pi.build(shape)
 
     def call(self, features):
         return *self.gaussian(features), self.pi(features)
@@ -114,7 +125,7 @@ class LabelMerge(Layer):
         if labels is not None:
             return self.activation(base + tf.matmul(labels, self.shift))
         base = tf.reshape(base, (n_copies, -1, base.shape[-1]))
-        shift = self.shift[:, None] if classes is None else tf.gather(self.shift, classes)
+        shift = tf.expand_dims(self.shift, 1) if classes is None else tf.gather(self.shift, classes)
         merged = self.activation(base + shift)
         return tf.reshape(merged, (-1, merged.shape[-1]))
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_ssvae import noise
 from keras_ssvae.layers import given_variable
 
-__all__ = ["Network", "Stage"]
+__all__ = ["Blueprint", "Network", "Stage", "shape_of"]
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -63,6 +63,22 @@ class Stage:
     continues: bool = False
     compiles: bool = True
     opposed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Blueprint:
+    """What a network of the same architecture can be built from without calling it.
+
+    Attributes
+    ----------
+    shapes : list of dict or None
+        Keras' build configurations of all layers, those inside others too.
+    dry : list of (list of str, int)
+        Names of the terms of each stage, and how often they draw noise.
+    """
+
+    shapes: list
+    dry: list
 
 
 @dataclasses.dataclass
@@ -191,11 +207,11 @@ class Network(keras.Model):
         """Standard normal noise of the shape of a (rows, k) tensor; the same for every row while testing row by row."""
         if self._training.noise is not None:
             return self._training.noise.normal(like)
-        return noise.normal(self.noise.next(), _shape(like))
+        return noise.normal(self.noise.next(), shape_of(like))
 
     def uniform(self, like):
         """Uniform noise on (0, 1) of the shape of a tensor; new at every call."""
-        return noise.uniform(self.noise.next(), _shape(like))
+        return noise.uniform(self.noise.next(), shape_of(like))
 
     def call(self, batch, objective, training=False):
         terms, _ = self._training.stage.objectives[objective]
@@ -209,12 +225,46 @@ class Network(keras.Model):
             self._training.stage = stage
             self._dry_call(n_columns)
 
+    def blueprint(self):
+        """What `build_like` needs to know of a built network."""
+        shapes = [layer.get_build_config() for layer in self._inner_layers()]
+        return Blueprint(shapes, [self._functions.dry[_dry_key(stage)] for stage in self.stages()])
+
+    def build_like(self, blueprint):
+        """As `build_for`, without calls: every layer from the shapes that such a layer had in a network of this architecture.
+
+        Parameters
+        ----------
+        blueprint : Blueprint
+            Of that network.
+        """
+        self.built = True
+        with keras.name_scope(self.name):  # variables are named as in a call
+            for layer, shapes in zip(self._inner_layers(), blueprint.shapes, strict=True):
+                if shapes is not None and not layer.built:
+                    layer.build_from_config(shapes)
+        for stage, dry in zip(self.stages(), blueprint.dry, strict=True):
+            self._training.stage = stage
+            self._functions.dry[_dry_key(stage)] = dry
+            self._dry_call(None)
+
+    def _inner_layers(self):
+        return list(self._flatten_layers(include_self=False))
+
     def _dry_call(self, n_columns):
-        """Names of the terms of the stage, from a batch of empty rows."""
+        """Names of the terms of the stage, and how often they draw noise, from a batch of empty rows; made once a stage."""
+        stage = self._training.stage
+        key = _dry_key(stage)
+        if key in self._functions.dry:
+            names, used = self._functions.dry[key]
+            self.noise.state.assign_add([0, used])  # where the call would leave it
+            return names, used
+        before = int(self.noise.state.numpy()[1])
         batch = {"x": tf.zeros((2, n_columns)), "y": tf.fill([2], -1), "weight": tf.ones(2)}
-        return [
-            name for objective in self._training.stage.objectives for name in self(batch, objective=objective, training=False)
-        ]
+        names = [name for objective in stage.objectives for name in self(batch, objective=objective, training=False)]
+        used = int(self.noise.state.numpy()[1]) - before
+        self._functions.dry[key] = names, used
+        return names, used
 
     def inherit(self, trained, sources):
         """Take over every weight of a network of the same architecture.
@@ -288,14 +338,13 @@ class Network(keras.Model):
         key = (stage.name, jit_compile, run_eagerly, n_known, all_labeled)
         if key in self._functions.prepared:
             self._training = self._functions.prepared[key]
-            self.noise.state.assign_add([0, self._training.noise_used])  # where the dry call would have left it
+            self.noise.state.assign_add([0, self._training.noise_used])  # where the dry call would leave it
             for optimizer, start in zip(self._training.optimizers.values(), self._training.start, strict=True):
                 optimizer.set_weights(start)
         else:
             self._training = self._functions.prepared[key] = _Training(stage, n_known=n_known, all_labeled=all_labeled)
-            before = int(self.noise.state.numpy()[1])
-            self._training.names = list(dict.fromkeys(["loss", *self._dry_call(n_columns)]))
-            self._training.noise_used = int(self.noise.state.numpy()[1]) - before
+            names, self._training.noise_used = self._dry_call(n_columns)
+            self._training.names = list(dict.fromkeys(["loss", *names]))
             for objective in stage.objectives:
                 optimizer = self._training.optimizers[objective] = make_optimizer()
                 optimizer.build(self._variables_of(objective))
@@ -398,7 +447,7 @@ class Network(keras.Model):
 
     def train_step(self, chunk):
         """All optimizer steps of a chunk; the values of the terms at each, (steps, n_terms)."""
-        steps = _shape(chunk["weight"])[0]
+        steps = shape_of(chunk["weight"])[0]
         values = tf.TensorArray(tf.float32, steps, element_shape=(len(self._training.names),))
 
         def one_step(i, values):
@@ -435,17 +484,28 @@ class Network(keras.Model):
         return values
 
 
-def _shape(tensor):
-    """The static shape where it is known: XLA turns it into constants."""
+def _dry_key(stage):
+    return stage.name, *(terms for terms, _ in stage.objectives.values())
+
+
+def shape_of(tensor):
+    """The static shape where it is known: XLA turns it into constants, and gradients need fewer operations.
+
+    Parameters
+    ----------
+    tensor : tf.Tensor
+        Any.
+    """
     return tuple(tensor.shape) if tensor.shape.is_fully_defined() else tf.shape(tensor)
 
 
 class _Functions:
-    """Graph functions by method, and trainings by stage; an object of its own, since Keras would track a dict."""
+    """Graph functions by method, trainings and dry calls by stage; an object of its own, since Keras would track a dict."""
 
     def __init__(self):
         self.by_key = {}
         self.prepared = {}
+        self.dry = {}
 
 
 class _FixedNoise:

@@ -12,11 +12,17 @@ import tensorflow as tf
 __all__ = ["normal", "uniform"]
 
 
-def _hash(h):
-    """A bijection of uint32 in which every input bit flips every output bit half of the time."""
-    h = tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, tf.constant(16, tf.uint32))) * tf.constant(0x7FEB352D, tf.uint32)
-    h = tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, tf.constant(15, tf.uint32))) * tf.constant(0x846CA68B, tf.uint32)
-    return tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, tf.constant(16, tf.uint32)))
+def _hasher():
+    """A bijection of uint32 in which every input bit flips every output bit half of the time.
+
+    Its constants are made once for all its calls: an operation of a graph takes longer to make than to execute.
+    """
+    sixteen, fifteen, first, second = (tf.constant(c, tf.uint32) for c in (16, 15, 0x7FEB352D, 0x846CA68B))
+
+    def mixed(h, bits):
+        return tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, bits))
+
+    return lambda h: mixed(mixed(mixed(h, sixteen) * first, fifteen) * second, sixteen)
 
 
 def uniform(seed, shape):
@@ -24,7 +30,7 @@ def uniform(seed, shape):
 
     Parameters
     ----------
-    seed : (2,) int32 tensor
+    seed : (2,) integer tensor
         Equal seeds give equal noise.
     shape : tuple of int or tensor
         Shape of the noise.
@@ -34,10 +40,12 @@ def uniform(seed, shape):
     float32 tensor
         Odd multiples of 2**-24: never 0 or 1, where a quantile is infinite.
     """
-    words = tf.bitcast(tf.cast(seed, tf.int32), tf.uint32)
-    key = _hash(tf.bitwise.bitwise_xor(_hash(words[0] + tf.constant(0x9E3779B9, tf.uint32)), words[1]))
-    index = tf.bitcast(tf.range(tf.reduce_prod(shape)), tf.uint32)
-    bits = _hash(tf.bitwise.bitwise_xor(_hash(index + key), key))
+    scramble = _hasher()
+    first, second = tf.unstack(tf.cast(seed, tf.uint32))
+    key = scramble(tf.bitwise.bitwise_xor(scramble(first + tf.constant(0x9E3779B9, tf.uint32)), second))
+    size = math.prod(shape) if isinstance(shape, tuple) else tf.reduce_prod(shape)
+    index = tf.bitcast(tf.range(size), tf.uint32)
+    bits = scramble(tf.bitwise.bitwise_xor(scramble(index + key), key))
     # through int32: the upper 23 bits fit (with the half, a float holds no more), and its conversion to float is the fast one
     upper = tf.cast(tf.bitcast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.int32), tf.float32)
     return tf.reshape((upper + 0.5) * 2.0**-23, shape)

@@ -97,31 +97,42 @@ class FlatAdamW(keras.optimizers.Optimizer):
         given = dict(zip(map(id, trainable_variables or self._trainable_variables), grads, strict=True))
         rate, step = tf.cast(self.learning_rate, tf.float32), tf.cast(self.iterations + 1, tf.float32)
         pace = rate * tf.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
+        decay = rate * self.weight_decay
         for chosen, mean, square in zip(self.blocks, self.means, self.squares, strict=True):
             block = [self._trainable_variables[i] for i in chosen]
             # no gradient, no change: the moments of such a variable stay zero
             gradients = [_dense(given[id(v)]) if id(v) in given else tf.zeros(v.shape) for v in block]
-            changes = self._changes(mean.value, square.value, gradients, pace)
-            for variable, change in zip(block, changes, strict=True):
+            gradient = self._flat(gradients)
+            # variables of TensorFlow: much faster than Keras' when executed eagerly
+            mean, square = mean.value, square.value
+            mean.assign_add((gradient - mean) * (1.0 - self.beta_1))
+            square.assign_add((gradient * gradient - square) * (1.0 - self.beta_2))
+            change = pace * mean / (tf.sqrt(square) + self.epsilon)
+            for variable, own_change in zip(block, self._apart(change, block), strict=True):
                 if id(variable) not in given:
                     continue
                 if self.weight_decay:
-                    change += rate * self.weight_decay * tf.cast(variable.value, tf.float32)
-                variable.value.assign_sub(tf.cast(change, variable.dtype))
+                    own_change += decay * tf.cast(variable.value, tf.float32)
+                variable.value.assign_sub(tf.cast(own_change, variable.dtype))
                 if variable.constraint is not None:
                     variable.assign(variable.constraint(variable))
         self.iterations.assign_add(1)
 
-    def _changes(self, mean, square, gradients, pace):
-        """Move the moments of a block on; what each of its variables loses, but for the decay."""
-        shapes, sizes = [g.shape for g in gradients], [g.shape.num_elements() for g in gradients]
-        alone = len(gradients) == 1
-        gradient = gradients[0] if alone else tf.concat([tf.reshape(g, [-1]) for g in gradients], axis=0)
-        # variables of TensorFlow: much faster than Keras' when executed eagerly
-        mean.assign_add((gradient - mean) * (1.0 - self.beta_1))
-        square.assign_add((gradient * gradient - square) * (1.0 - self.beta_2))
-        change = pace * mean / (tf.sqrt(square) + self.epsilon)
-        return [change] if alone else map(tf.reshape, tf.split(change, sizes), shapes)
+    @staticmethod
+    def _flat(values):
+        """Several tensors as one vector; a single one as it is."""
+        if len(values) == 1:
+            return values[0]
+        vector = tf.constant([-1])
+        return tf.concat([v if len(v.shape) == 1 else tf.reshape(v, vector) for v in values], axis=0)
+
+    @staticmethod
+    def _apart(flat, variables):
+        """What `_flat` joined, in the shapes of the variables."""
+        if len(variables) == 1:
+            return [flat]
+        parts = zip(tf.split(flat, [math.prod(v.shape) for v in variables]), variables, strict=True)
+        return [part if len(v.shape) == 1 else tf.reshape(part, v.shape) for part, v in parts]
 
     def get_config(self):
         rate = self._learning_rate

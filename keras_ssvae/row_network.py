@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from keras_ssvae import backbones, noise, terms
-from keras_ssvae.network import Network
+from keras_ssvae.network import Network, shape_of
 from keras_ssvae.observation import Observation
 
 __all__ = ["RowNetwork"]
@@ -88,8 +88,8 @@ class RowNetwork(Network):
 
     def _log_prob_stacked(self, target, location):
         """log p(x | location) for several locations of each row, (n * rows, n_parameters): (n, rows)."""
-        location = tf.reshape(location, (-1, tf.shape(target["x"])[0], location.shape[-1]))
-        spread = {name: target[name][None] for name in ("x", "observed") if name in target}
+        location = tf.reshape(location, (-1, shape_of(target["x"])[0], location.shape[-1]))
+        spread = {name: tf.expand_dims(target[name], 0) for name in ("x", "observed") if name in target}
         return self._log_prob_active(spread, location)
 
     def _seen(self, batch):

@@ -34,7 +34,7 @@ def responsibilities(codes, logits):
         Rows sum to one. No gradient flows to `logits` from rows whose label is known.
     """
     known = tf.one_hot(codes, logits.shape[-1], dtype=logits.dtype)
-    return tf.where((codes >= 0)[:, None], known, tf.nn.softmax(logits))
+    return tf.where(tf.expand_dims(codes >= 0, 1), known, tf.nn.softmax(logits))
 
 
 def label_cross_entropy(codes, logits):

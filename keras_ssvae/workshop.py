@@ -2,7 +2,8 @@
 
 Tracing a training step takes about a second and compiling it three, whatever the number of rows. A network whose architecture
 is described by a key trains by way of a twin that is kept here: it becomes equal to the network, trains, and hands its weights
-back. Cross-validation and grid search so trace each architecture once.
+back. Cross-validation and grid search so trace each architecture once. For the same reason a network is built from the shapes
+that the layers of an earlier one had.
 """
 
 import collections
@@ -16,14 +17,16 @@ import numpy as np
 from keras_ssvae import backbones
 from keras_ssvae.likelihoods import LIKELIHOODS
 
-__all__ = ["architecture", "clear", "kept", "plain", "trainee"]
+__all__ = ["architecture", "build", "clear", "kept", "plain", "trainee"]
 
 KEPT = 8  # twins; a traced one takes about 15 MB
+KEPT_BLUEPRINTS = 64  # of a few kB
 MOST_WEIGHTS = 1_000_000  # of a twin; larger networks train for so long that tracing does not matter
 NUMBERS = ("class_prior", "label_weight", "consistency_weight", "mask_rate")  # see `Network.give`
 PLAIN = (str, int, float, bool, type(None))
 
 _twins = collections.OrderedDict()
+_blueprints = collections.OrderedDict()
 _lock = threading.Lock()
 
 
@@ -75,9 +78,34 @@ def kept():
 
 
 def clear():
-    """Let go of all twins."""
+    """Let go of all twins and blueprints."""
     with _lock:
         _twins.clear()
+        _blueprints.clear()
+
+
+def build(network, n_columns, key):
+    """Create all variables of a network; of those whose architecture was built before, without calling it.
+
+    Parameters
+    ----------
+    network : Network
+        New network.
+    n_columns : int
+        Number of columns of the encoded x.
+    key : tuple or None
+        From `architecture`.
+    """
+    blueprint = _blueprints.get(key)
+    if blueprint is not None:
+        network.build_like(blueprint)
+        return
+    network.build_for(n_columns)
+    if key is not None:
+        with _lock:
+            _blueprints[key] = network.blueprint()
+            while len(_blueprints) > KEPT_BLUEPRINTS:
+                _blueprints.popitem(last=False)
 
 
 @contextlib.contextmanager

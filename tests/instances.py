@@ -24,6 +24,10 @@ MINUS_ONE = {
 }
 XFAIL = {cls: MINUS_ONE if hasattr(cls, "predict") else {} for cls in FAST}
 
+# As in scikit-learn's own tests, an estimator takes few steps where a check asks what its methods accept and return, whatever
+# it has learned: executed one by one, without a graph. All checks of one family are made of trained models, too.
+CHECKS_OF_LEARNING = {"check_classifiers_train", "check_class_weight_classifiers", "check_classifiers_classes"}
+
 
 def families(*methods):
     """Parametrize a test over the families that have all these methods."""

@@ -1,9 +1,11 @@
 """The estimators among scikit-learn's own: its check suite, and the tools that users combine them with."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
-from instances import FAST, XFAIL, families, make
+from instances import CHECKS_OF_LEARNING, FAST, XFAIL, families, make
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -16,6 +18,11 @@ import keras_ssvae as ks
 
 @parametrize_with_checks([cls(**settings) for cls, settings in FAST.items()], expected_failed_checks=lambda e: XFAIL[type(e)])
 def test_scikit_learn_check(estimator, check):
+    function = check
+    while isinstance(function, functools.partial):
+        function = function.func
+    if type(estimator) is not ks.SemiSupervisedVAE and function.__name__ not in CHECKS_OF_LEARNING:
+        estimator = clone(estimator).set_params(epochs=1)
     check(estimator)
     assert estimator.get_params()["random_state"] is None  # the check worked on a clone
 

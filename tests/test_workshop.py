@@ -6,7 +6,7 @@ import threading
 import keras
 import numpy as np
 import pytest
-from instances import assert_same_weights, make
+from instances import assert_same_weights, families, make
 
 import keras_ssvae as ks
 from keras_ssvae import backbones, workshop
@@ -40,6 +40,32 @@ def test_numbers_of_mixed_columns_are_not_shared():
     after = make(ks.VAE, likelihood=kinds).fit(second)
     assert workshop.kept() == 1
     assert_same_weights(after, alone)
+
+
+@families()
+@pytest.mark.parametrize("of_images", [False, True], ids=["table", "images"])
+def test_a_network_is_built_without_a_call_where_one_like_it_was(cls, of_images, rows, monkeypatch):
+    X, y_partial = rows
+    if of_images:
+        X = np.random.RandomState(0).uniform(size=(60, 12, 12))
+    model = make(cls, epochs=1).fit(X, y_partial)
+    (blueprint,) = workshop._blueprints.values()
+    workshop.clear()
+    called = model._rebuild_network(7)
+    assert list(workshop._blueprints.values()) == [blueprint]
+    monkeypatch.setattr(type(called), "call", lambda *args, **kwargs: pytest.fail("called"))
+    built = model._rebuild_network(7)
+    for mine, theirs in zip(built.weights, called.weights, strict=True):
+        assert mine.path.split("/")[1:] == theirs.path.split("/")[1:]
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy(), err_msg=mine.path)
+    np.testing.assert_array_equal(built.noise.state.numpy(), called.noise.state.numpy())
+
+
+def test_few_blueprints_are_kept(rows, monkeypatch):
+    monkeypatch.setattr(workshop, "KEPT_BLUEPRINTS", 2)
+    for i in range(4):
+        make(ks.VAE, epochs=1, hidden_layer_sizes=(8 + i,)).fit(rows[0])
+    assert len(workshop._blueprints) == 2
 
 
 def test_old_graphs_are_freed(rows, monkeypatch):

@@ -61,9 +61,10 @@ class M2Network(ClassConditionalNetwork):
 
         parts, merged, kl = self._parts(codes, r, choose), [], []
         eps = self.normal(tf.tile(logits[:, :1], (1, self.latent_dim)))  # one for all classes of a row
-        for part in parts:
-            mean, log_variance = self._latents(part.of(features), part.classes)
-            z = terms.gaussian_draw(mean, log_variance, tf.tile(part.of(eps), (part.count, 1)))
+        by_part = zip(parts, self._by_part(parts, features), self._by_part(parts, eps), strict=True)
+        for part, part_features, part_eps in by_part:
+            mean, log_variance = self._latents(part_features, part.classes)
+            z = terms.gaussian_draw(mean, log_variance, tf.tile(part_eps, (part.count, 1)))
             merged.append(self.merge(z, classes=part.classes, n_copies=part.count))
             kl.append(tf.reshape(self._kl_latent(mean, log_variance), (part.count, -1)))
         values = {

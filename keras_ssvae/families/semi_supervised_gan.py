@@ -119,11 +119,11 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
         self.generator_class_weight = generator_class_weight
         top = self._encoder_body(encoder, hidden_layer_sizes, activation)
         conv = backbones.has_convolutions(top.model)
+        self._make_decoder(decoder, hidden_layer_sizes, activation, conv)
         if conv or not (encoder is None or isinstance(encoder, str)):
             self.top, self.body = top, top.model
         else:
             self.top, self.body = None, NoisyBody(hidden_layer_sizes, activation, name="noisy_body")
-        self._make_decoder(decoder, hidden_layer_sizes, activation, conv)
         self.pi = Dense(self.n_classes, name="pi")
         self.drawn = np.concatenate([np.full(g.stop - g.start, g.kind in DRAWN) for g in table.groups_])
 

@@ -76,7 +76,8 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         return self.pi(out)
 
     def _logits(self, inputs):
-        return self._top(inputs)[2]
+        out = backbones.run(self.top, inputs)
+        return self.pi(out[0]) if self.top.gives == "gaussian" else self.pi.pi(out)
 
     def _latent_mean(self, inputs):
         return self._top(inputs)[0]
@@ -87,7 +88,8 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         r = terms.responsibilities(codes, logits)
         if self.label_input == "marginal":
             parts = self._parts(codes, r)
-            merged = [self.merge(part.of(z), classes=part.classes) for part in parts]
+            z_by_part = self._by_part(parts, z)
+            merged = [self.merge(z, classes=part.classes) for part, z in zip(parts, z_by_part, strict=True)]
             reconstruction = -self._averaged(parts, self._log_prob_of_parts(parts, target, merged))
         else:
             reconstruction = -self._log_prob_active(target, self._location(z, r))
