@@ -49,12 +49,19 @@ def run(network, method, *inputs, **settings):
             rows = [np.concatenate([r, np.zeros((size - count, *r.shape[1:]), r.dtype)]) for r in rows]
         return tf.nest.map_structure(lambda t: t.numpy()[:count], function(*map(tf.constant, rows), **settings))
 
-    starts = range(0, n_rows, BLOCK)
-    blocks = [answer(0)]  # alone, since it may be traced
-    if len(starts) > 1:
-        with concurrent.futures.ThreadPoolExecutor(_threads()) as pool:
-            blocks.extend(pool.map(answer, starts[1:]))
-    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *blocks)
+    first = answer(0)  # alone, since it may be traced
+    if n_rows <= BLOCK:
+        return first
+    answers = tf.nest.map_structure(lambda part: np.empty((n_rows, *part.shape[1:]), part.dtype), first)
+
+    def enter(start, block):
+        for whole, part in zip(tf.nest.flatten(answers), tf.nest.flatten(block), strict=True):
+            whole[start : start + len(part)] = part
+
+    enter(0, first)
+    with concurrent.futures.ThreadPoolExecutor(_threads()) as pool:
+        list(pool.map(lambda start: enter(start, answer(start)), range(BLOCK, n_rows, BLOCK)))  # the first error is raised
+    return answers
 
 
 def _threads():

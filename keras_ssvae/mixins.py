@@ -69,7 +69,7 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _latent_means(self, X, method):
         """What a method of the network says of rows, in single precision where X is."""
         single = getattr(X, "dtype", None) == np.float32
-        return inference.run(self.network_, method, self._encode(X)).astype(np.float32 if single else np.float64)
+        return inference.run(self.network_, method, self._encode(X)).astype(np.float32 if single else np.float64, copy=False)
 
     def inverse_transform(self, Z, y=None):
         """Decode latent variables: the mean of p(x given z, y).
@@ -208,7 +208,7 @@ class DensityMixin(AnomalyMixin):
 @with_shared_parameters
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class LabelPredictorMixin(ClassifierMixin):
-    """predict and its relatives, for estimators that have `_class_logits`: those with a network that has `class_logits`."""
+    """predict and its relatives, for estimators with a `ClassNetwork`, or their own `_class_logits` and `_class_codes`."""
 
     classes: object = None
     unlabeled: object = UNLABELED
@@ -236,6 +236,12 @@ class LabelPredictorMixin(ClassifierMixin):
         encoded = self._encode(X)
         self._check_has_classes()
         return inference.run(self.network_, "class_logits", encoded).astype(float)
+
+    def _class_codes(self, X):
+        """The most probable class of each row, without the logits of all rows in memory."""
+        encoded = self._encode(X)
+        self._check_has_classes()
+        return inference.run(self.network_, "class_codes", encoded)
 
     def _check_has_classes(self):
         if not len(self.classes_):
@@ -292,8 +298,7 @@ class LabelPredictorMixin(ClassifierMixin):
         y : (n,) array
             Labels as they were given to `fit`.
         """
-        codes = self._class_logits(X).argmax(axis=1)
-        return self._codec.decode(codes)
+        return self._codec.decode(self._class_codes(X))
 
     def score(self, X, y=None, sample_weight=None):
         """Accuracy on the rows of (X, y) that have a label.

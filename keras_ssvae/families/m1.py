@@ -121,6 +121,9 @@ class M1(LabelPredictorMixin, VAE):
         z = inference.run(self.network_, "encode", encoded)
         return _logits(self.classifier_, z, len(self.classes_))
 
+    def _class_codes(self, X):
+        return self._class_logits(X).argmax(axis=1)
+
     def _draw(self, codes, rng):
         """Rows at draws of z of their class, or of any class where none was of it."""
         everything = np.concatenate(self._codes_of_class)
