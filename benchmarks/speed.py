@@ -205,7 +205,8 @@ def train_pyro(columns=784, hidden=(500, 500), latent=50, rows=2560, epochs=3, n
                 y = pyro.sample("y", dist.OneHotCategorical(logits=self.classify(x)))
                 read = torch.cat([x.expand(*y.shape[:-1], columns), y], -1)
                 mean, log_variance = self.encode(read).chunk(2, dim=-1)
-                pyro.sample("z", dist.Normal(mean, torch.exp(0.5 * log_variance)).to_event(1))
+                z = dist.Normal(mean, torch.exp(0.5 * log_variance)).to_event(1)
+                pyro.sample("z", z, infer={"enumerate": None})  # one draw for each value of y
 
     network = M2()
     guide = config_enumerate(network.guide, "parallel", expand=True, num_samples=draws)

@@ -141,8 +141,8 @@ class GenerativeEstimator(BaseEstimator):
         """A built network of untrained weights: a pure function of parameters, a `Table`, a `LabelSummary` and two seeds."""
         arguments = cls._resolve(params, table, summary)
         with isolated_seed(weights_seed):
-            own = {**arguments, "activation": plain_activation(params["activation"])}
-            network = cls._network_class(seed, table=table, **own)
+            activation = plain_activation(arguments["activation"])
+            network = cls._network_class(seed, table=table, **{**arguments, "activation": activation})
             workshop.build(network, table.n_columns_, workshop.architecture(cls, network, table, arguments, {}))
         return network
 

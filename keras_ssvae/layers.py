@@ -15,7 +15,7 @@ Dense = functools.partial(keras.layers.Dense, dtype="float32")  # as `Layer`
 class Layer(keras.layers.Layer):
     """A layer that computes in single precision, whatever dtype policy the user has set; what it reads is converted.
 
-    One that has layers of its own builds them in ``build``: Keras would trace a graph of its ``call`` to learn their shapes.
+    One that has layers of its own and is called builds them in ``build``: Keras would trace its ``call`` to learn their shapes.
     """
 
     def __init__(self, **kwargs):

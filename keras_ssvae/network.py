@@ -219,34 +219,38 @@ class Network(keras.Model):
         return terms(batch)
 
     def build_for(self, n_columns):
-        """Create all variables for rows of `n_columns`, by one dry call of every objective."""
-        self.built = True  # or Keras would warn of layers that only a later stage calls
+        """Create all variables for rows of `n_columns`, by one dry call of every objective.
+
+        Returns
+        -------
+        Blueprint
+            With which `build_like` builds another network of this architecture.
+        """
+        self.built, dry = True, []  # or Keras would warn of layers that only a later stage calls
         for stage in self.stages():
             self._training.stage = stage
-            self._dry_call(n_columns)
-
-    def blueprint(self):
-        """What `build_like` needs to know of a built network."""
-        shapes = [layer.get_build_config() for layer in self._inner_layers()]
-        return Blueprint(shapes, [self._functions.dry[_dry_key(stage)] for stage in self.stages()])
+            dry.append(self._dry_call(n_columns))
+        return Blueprint([_plain_shapes(layer.get_build_config()) for layer in self._inner_layers()], dry)
 
     def build_like(self, blueprint):
-        """As `build_for`, without calls: every layer from the shapes that such a layer had in a network of this architecture.
+        """As `build_for`, without calls.
+
+        Weights are equal where layers that draw in `build` are attributes in the order in which they are first called.
 
         Parameters
         ----------
         blueprint : Blueprint
-            Of that network.
+            Of a network of this architecture.
         """
         self.built = True
         with keras.name_scope(self.name):  # variables are named as in a call
             for layer, shapes in zip(self._inner_layers(), blueprint.shapes, strict=True):
                 if shapes is not None and not layer.built:
                     layer.build_from_config(shapes)
-        for stage, dry in zip(self.stages(), blueprint.dry, strict=True):
+        for stage, (names, used) in zip(self.stages(), blueprint.dry, strict=True):
             self._training.stage = stage
-            self._functions.dry[_dry_key(stage)] = dry
-            self._dry_call(None)
+            self._functions.dry[_dry_key(stage)] = names, used
+            self.noise.state.assign_add([0, used])  # where the call would leave it
 
     def _inner_layers(self):
         return list(self._flatten_layers(include_self=False))
@@ -485,7 +489,15 @@ class Network(keras.Model):
 
 
 def _dry_key(stage):
+    """Equal for stages of one name with the same functions."""
     return stage.name, *(terms for terms, _ in stage.objectives.values())
+
+
+def _plain_shapes(config):
+    """A build configuration of Keras without its own dict, through which it would keep the layer and its weights alive."""
+    if config is None:
+        return None
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in config.items()}
 
 
 def shape_of(tensor):

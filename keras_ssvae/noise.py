@@ -13,9 +13,9 @@ __all__ = ["normal", "uniform"]
 
 
 def _hasher():
-    """A bijection of uint32 in which every input bit flips every output bit half of the time.
+    """Return a bijection of uint32 in which every input bit flips every output bit half of the time.
 
-    Its constants are made once for all its calls: an operation of a graph takes longer to make than to execute.
+    Its constants are made here, once for all its calls: an operation of a graph takes longer to make than to execute.
     """
     sixteen, fifteen, first, second = (tf.constant(c, tf.uint32) for c in (16, 15, 0x7FEB352D, 0x846CA68B))
 

@@ -31,7 +31,7 @@ _lock = threading.Lock()
 
 
 def architecture(estimator_class, network, table, arguments, settings):
-    """What the training step of a network depends on besides variables: a hashable key, or None if that is not known.
+    """What the layers of a network and its training step depend on besides variables: a hashable key, or None if unknown.
 
     Parameters
     ----------
@@ -54,7 +54,9 @@ def architecture(estimator_class, network, table, arguments, settings):
     if not all(isinstance(item, PLAIN) for value in others for item in (value if isinstance(value, tuple) else (value,))):
         return None
     columns = table.groups_, table.image_shape_, table.incomplete_.tobytes()
-    surroundings = keras.config.floatx(), keras.config.dtype_policy().name, keras.config.epsilon(), network.step.value.device
+    config = keras.config
+    surroundings = config.floatx(), config.dtype_policy().name, config.epsilon(), config.image_data_format()
+    surroundings = *surroundings, network.step.value.device
     registries = (*backbones.ENCODERS.items(), *backbones.DECODERS.items(), *LIKELIHOODS.items())
     return estimator_class, type(network), registries, repr((sorted({**values, **numbers}.items()), columns, surroundings))
 
@@ -96,14 +98,16 @@ def build(network, n_columns, key):
     key : tuple or None
         From `architecture`.
     """
-    blueprint = _blueprints.get(key)
-    if blueprint is not None:
+    with _lock:
+        blueprint = _blueprints.get(key)
+    if blueprint is None:
+        blueprint = network.build_for(n_columns)
+    else:
         network.build_like(blueprint)
-        return
-    network.build_for(n_columns)
     if key is not None:
         with _lock:
-            _blueprints[key] = network.blueprint()
+            _blueprints[key] = blueprint
+            _blueprints.move_to_end(key)
             while len(_blueprints) > KEPT_BLUEPRINTS:
                 _blueprints.popitem(last=False)
 

@@ -119,7 +119,7 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
         self.generator_class_weight = generator_class_weight
         top = self._encoder_body(encoder, hidden_layer_sizes, activation)
         conv = backbones.has_convolutions(top.model)
-        self._make_decoder(decoder, hidden_layer_sizes, activation, conv)
+        self._make_decoder(decoder, hidden_layer_sizes, activation, conv)  # called first: see `Network.build_like`
         if conv or not (encoder is None or isinstance(encoder, str)):
             self.top, self.body = top, top.model
         else:

@@ -88,8 +88,8 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         r = terms.responsibilities(codes, logits)
         if self.label_input == "marginal":
             parts = self._parts(codes, r)
-            z_by_part = self._by_part(parts, z)
-            merged = [self.merge(z, classes=part.classes) for part, z in zip(parts, z_by_part, strict=True)]
+            z_of_parts = zip(parts, self._by_part(parts, z), strict=True)
+            merged = [self.merge(z_of_part, classes=part.classes) for part, z_of_part in z_of_parts]
             reconstruction = -self._averaged(parts, self._log_prob_of_parts(parts, target, merged))
         else:
             reconstruction = -self._log_prob_active(target, self._location(z, r))
