@@ -17,7 +17,7 @@ SHARPENING = 2.0  # of the targets for augmented views: a temperature of 1/2, as
 
 
 class ClassNetwork(RowNetwork):
-    """Base of all networks with q(y | x): a family defines `_logits` and `class_logits`, and asks for `_label_terms`.
+    """Base of all networks with q(y | x): a family defines `_logits`, and asks for `_label_terms` in its own terms.
 
     Parameters
     ----------
@@ -123,17 +123,7 @@ class ClassNetwork(RowNetwork):
         aligned /= tf.reduce_sum(aligned, axis=-1, keepdims=True)
         return tf.where(tf.expand_dims(codes >= 0, 1), r, aligned)
 
-    # After training: functions of rows, each row by itself
-
-    def class_logits(self, x, observed):
-        """Logits of q(y | x), (rows, n_classes)."""
-        raise TypeError(f"{type(self).__name__} defines no class_logits")
-
-    def class_codes(self, x, observed):
-        """The most probable class, (rows,)."""
-        return tf.argmax(self.class_logits(x, observed), axis=-1, output_type=tf.int32)
-
-    # Samples
+    # After training
 
     def _first_of_class(self, codes, draw):
         """Of several candidates for each class code the first that is predicted to be of the class, or the likeliest one.

@@ -12,9 +12,10 @@ __all__ = ["run"]
 
 BLOCK = 2048  # rows a call; smaller inputs are padded to a smaller bucket
 BUCKETS = (32, 256, BLOCK)
+GROUP = 64  # blocks whose answers wait to be put together
 
 
-def run(network, method, *inputs, **settings):
+def run(network, method, *inputs, then=None, **settings):
     """Call ``network.method(*tensors, **settings)`` on any number of rows.
 
     Rows are padded with zeros to one of a few bucket sizes, so that nothing is traced anew for another number of rows, and
@@ -28,6 +29,8 @@ def run(network, method, *inputs, **settings):
         Name of a method that maps tensors with a leading axis of rows to a tensor, or a dict of tensors, with the same.
     *inputs : Encoded, EncodedLater or array
         Encoded rows become two tensors: x and observed.
+    then : function, default=None
+        Applied to the arrays of each block, so that what is large before it is never there for all rows.
     **settings
         Python values passed on.
 
@@ -49,7 +52,8 @@ def run(network, method, *inputs, **settings):
             rows = [np.concatenate([r, np.zeros((size - count, *r.shape[1:]), r.dtype)]) for r in rows]
         return tf.nest.map_structure(lambda t: t.numpy()[:count], function(*map(tf.constant, rows), **settings))
 
-    first = answer(0)  # alone, since it may be traced
+    then = then or (lambda block: block)
+    first = then(answer(0))  # alone, since it may be traced
     if n_rows <= BLOCK:
         return first
     answers = tf.nest.map_structure(lambda part: np.empty((n_rows, *part.shape[1:]), part.dtype), first)
@@ -60,7 +64,10 @@ def run(network, method, *inputs, **settings):
 
     enter(0, first)
     with concurrent.futures.ThreadPoolExecutor(_threads()) as pool:
-        list(pool.map(lambda start: enter(start, answer(start)), range(BLOCK, n_rows, BLOCK)))  # the first error is raised
+        for group in range(BLOCK, n_rows, GROUP * BLOCK):  # one by one, entering holds the threads up
+            starts = range(group, min(group + GROUP * BLOCK, n_rows), BLOCK)
+            for start, block in zip(starts, list(pool.map(answer, starts)), strict=True):
+                enter(start, then(block))
     return answers
 
 

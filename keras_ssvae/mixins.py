@@ -241,7 +241,7 @@ class LabelPredictorMixin(ClassifierMixin):
         """The most probable class of each row, without the logits of all rows in memory."""
         encoded = self._encode(X)
         self._check_has_classes()
-        return inference.run(self.network_, "class_codes", encoded)
+        return inference.run(self.network_, "class_logits", encoded, then=lambda logits: logits.argmax(axis=1))
 
     def _check_has_classes(self):
         if not len(self.classes_):
@@ -298,7 +298,8 @@ class LabelPredictorMixin(ClassifierMixin):
         y : (n,) array
             Labels as they were given to `fit`.
         """
-        return self._codec.decode(self._class_codes(X))
+        codes = self._class_codes(X)
+        return self._codec.decode(codes)
 
     def score(self, X, y=None, sample_weight=None):
         """Accuracy on the rows of (X, y) that have a label.
