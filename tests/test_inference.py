@@ -171,7 +171,8 @@ def test_the_users_rows_are_not_modified_and_not_handed_out(network):
     assert not np.shares_memory(answer["x"], x)
 
 
-def test_rows_to_be_encoded_later_need_no_memory_of_their_own():
+def test_rows_to_be_encoded_later_need_no_memory_of_their_own(monkeypatch):
+    monkeypatch.setattr(inference, "GROUP", 2)
     values = np.random.RandomState(0).standard_normal((40_000, 20))
     values[::7, 3] = np.nan
     model = ks.SemiSupervisedVAE(epochs=1, hidden_layer_sizes=(8,), random_state=0).fit(values[:100], np.arange(100) % 20)
