@@ -88,7 +88,6 @@ class _Training:
     stage: Stage | None = None
     optimizers: dict = dataclasses.field(default_factory=dict)
     names: list = dataclasses.field(default_factory=list)
-    noise_used: int = 0
     sums: np.ndarray = None
     ahead: collections.deque = dataclasses.field(default_factory=collections.deque)
     chunk_epochs: int = 1
@@ -340,14 +339,14 @@ class Network(keras.Model):
         self.total_steps.assign(total_steps)
         self.step.assign(0)
         key = (stage.name, jit_compile, run_eagerly, n_known, all_labeled)
-        if key in self._functions.prepared:
-            self._training = self._functions.prepared[key]
-            self.noise.state.assign_add([0, self._training.noise_used])  # where the dry call would leave it
+        prepared = self._functions.prepared.get(key)
+        self._training = _Training(stage, n_known=n_known, all_labeled=all_labeled) if prepared is None else prepared
+        names, _ = self._dry_call(n_columns)
+        if prepared is not None:
             for optimizer, start in zip(self._training.optimizers.values(), self._training.start, strict=True):
                 optimizer.set_weights(start)
         else:
-            self._training = self._functions.prepared[key] = _Training(stage, n_known=n_known, all_labeled=all_labeled)
-            names, self._training.noise_used = self._dry_call(n_columns)
+            self._functions.prepared[key] = self._training
             self._training.names = list(dict.fromkeys(["loss", *names]))
             for objective in stage.objectives:
                 optimizer = self._training.optimizers[objective] = make_optimizer()

@@ -105,11 +105,16 @@ def build(network, n_columns, key):
     else:
         network.build_like(blueprint)
     if key is not None:
-        with _lock:
-            _blueprints[key] = blueprint
-            _blueprints.move_to_end(key)
-            while len(_blueprints) > KEPT_BLUEPRINTS:
-                _blueprints.popitem(last=False)
+        _keep(_blueprints, key, blueprint, KEPT_BLUEPRINTS)
+
+
+def _keep(kept_ones, key, value, most):
+    """Keep a value as the last one used, and let go of those that were used longest ago."""
+    with _lock:
+        kept_ones[key] = value
+        kept_ones.move_to_end(key)
+        while len(kept_ones) > most:
+            kept_ones.popitem(last=False)
 
 
 @contextlib.contextmanager
@@ -138,7 +143,4 @@ def trainee(network, key, make):
     yield twin
     network.become(twin)
     network.release()
-    with _lock:
-        _twins[key] = twin
-        while len(_twins) > KEPT:
-            _twins.popitem(last=False)
+    _keep(_twins, key, twin, KEPT)
