@@ -35,6 +35,8 @@ class ClassNetwork(RowNetwork):
         As in `RowNetwork`.
     """
 
+    data_constants = ("class_prior", "label_weight", "consistency_weight")
+
     def __init__(self, seed, *, class_prior, label_weight, classification_weight, consistency_weight=0.0, **kwargs):
         super().__init__(seed, **kwargs)
         self.n_classes = len(class_prior)

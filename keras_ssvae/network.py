@@ -107,11 +107,18 @@ class Network(keras.Model):
     "observed" (rows, n_columns) where cells are missing. A chunk is a dict of the same with a leading axis of steps. The loss
     of an objective is the weighted mean over rows of the sum of its terms.
 
+    A class that says ``shares_steps = True`` in its own body promises that what is traced of it reads only the constructor's
+    arguments, the batch and variables; then fits of the same arguments share one traced step. Arguments that are named in
+    `data_constants` are numbers of the data: they are given by `give`, and fits with other numbers share the step, too.
+
     Parameters
     ----------
     seed : int
         Seed of all noise inside the training step.
     """
+
+    shares_steps = False  # not inherited: a subclass has to promise it anew
+    data_constants = ()  # of this class; those of its bases are added
 
     def __init__(self, seed, **kwargs):
         super().__init__(dtype="float32", **kwargs)  # all but bodies, which follow the user's policy

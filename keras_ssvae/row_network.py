@@ -26,6 +26,8 @@ class RowNetwork(Network):
         Share of a stage's steps over which the weight of the latent variables' KL terms rises from 0 to 1.
     """
 
+    data_constants = ("mask_rate",)
+
     def __init__(self, seed, *, table, mask_rate=0.0, kl_warmup=0.0, **kwargs):
         super().__init__(seed, **kwargs)
         self.image_shape = table.image_shape_

@@ -22,7 +22,6 @@ __all__ = ["architecture", "build", "clear", "kept", "plain", "trainee"]
 KEPT = 8  # twins; a traced one takes about 15 MB
 KEPT_BLUEPRINTS = 64  # of a few kB
 MOST_WEIGHTS = 1_000_000  # of a twin; larger networks train for so long that tracing does not matter
-NUMBERS = ("class_prior", "label_weight", "consistency_weight", "mask_rate")  # see `Network.give`
 PLAIN = (str, int, float, bool, type(None))
 
 _twins = collections.OrderedDict()
@@ -38,7 +37,7 @@ def architecture(estimator_class, network, table, arguments, settings):
     estimator_class : type
         Class of the estimator, which makes the network.
     network : Network
-        Of a class of this package, since others may build numbers of their data into the step.
+        Of a class that says `shares_steps` itself, since others may build numbers of their data into the step.
     table : Table
         Kinds of the columns.
     arguments : dict
@@ -46,11 +45,12 @@ def architecture(estimator_class, network, table, arguments, settings):
     settings : dict
         What else the step depends on, by name.
     """
-    if not type(network).__module__.startswith(__package__ + "."):
+    if not vars(type(network)).get("shares_steps", False):
         return None
     values = {name: plain(value) for name, value in {**arguments, **settings}.items()}
-    numbers = {name: (np.shape(values[name]), bool(np.any(values[name]))) for name in NUMBERS if name in values}
-    others = [value for name, value in values.items() if name not in NUMBERS]
+    constants = {name for base in type(network).__mro__ for name in vars(base).get("data_constants", ())}
+    numbers = {name: (np.shape(values[name]), bool(np.any(values[name]))) for name in constants & set(values)}
+    others = [value for name, value in values.items() if name not in constants]
     if not all(isinstance(item, PLAIN) for value in others for item in (value if isinstance(value, tuple) else (value,))):
         return None
     columns = table.groups_, table.image_shape_, table.incomplete_.tobytes()

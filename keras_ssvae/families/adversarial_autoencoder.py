@@ -89,6 +89,8 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
         As in `keras_ssvae.adversarial.AdversarialNetwork`.
     """
 
+    shares_steps = True
+
     def __init__(self, seed, *, hidden_layer_sizes, activation, encoder, decoder, prior, **kwargs):
         super().__init__(seed, **kwargs)
         self.top = self._encoder_body(encoder, hidden_layer_sizes, activation, ("latent_dim", self.latent_dim))

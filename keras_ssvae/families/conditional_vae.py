@@ -29,6 +29,8 @@ class ConditionalVAENetwork(ClassConditionalNetwork):
         As in `LatentClassNetwork`.
     """
 
+    shares_steps = True
+
     def _bound(self, inputs, target, codes):
         features = self._features(inputs)
         mean, log_variance = self._posterior(features)

@@ -41,6 +41,8 @@ class LadderVAENetwork(ClassNetwork):
         As in `ClassNetwork`.
     """
 
+    shares_steps = True
+
     def __init__(self, seed, *, table, latent_dim, hidden_layer_sizes, activation, encoder, decoder, level_dims=None, **kwargs):
         super().__init__(seed, table=table, **kwargs)
         self.level_dims = _level_dims(latent_dim, hidden_layer_sizes, level_dims)

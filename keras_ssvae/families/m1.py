@@ -38,6 +38,8 @@ class M1Network(VAENetwork):
         As in `VAENetwork`.
     """
 
+    shares_steps = True
+
 
 @with_shared_parameters
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)

@@ -28,6 +28,8 @@ class M1M2Network(M2Network):
         As in `M2Network`.
     """
 
+    shares_steps = True
+
     def __init__(self, seed, *, sample_codes, joint, **kwargs):
         super().__init__(seed, **kwargs)
         self.sample_codes = sample_codes

@@ -31,6 +31,8 @@ class M2Network(ClassConditionalNetwork):
         As in `LatentClassNetwork`.
     """
 
+    shares_steps = True
+
     def __init__(self, seed, *, n_enumerated=None, **kwargs):
         super().__init__(seed, **kwargs)
         self.n_enumerated = None if n_enumerated is None or n_enumerated >= self.n_classes else n_enumerated

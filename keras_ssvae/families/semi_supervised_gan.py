@@ -114,6 +114,8 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
         As in `AdversarialNetwork`.
     """
 
+    shares_steps = True
+
     def __init__(self, seed, *, table, hidden_layer_sizes, activation, encoder, decoder, generator_class_weight, **kwargs):
         super().__init__(seed, table=table, **kwargs)
         self.generator_class_weight = generator_class_weight

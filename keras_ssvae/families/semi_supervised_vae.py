@@ -33,6 +33,8 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         As in `LatentClassNetwork`.
     """
 
+    shares_steps = True
+
     def __init__(self, seed, *, label_input, **kwargs):
         super().__init__(seed, **kwargs)
         self.label_input = label_input

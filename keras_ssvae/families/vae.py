@@ -35,6 +35,8 @@ class VAENetwork(RowNetwork):
         As in `RowNetwork`.
     """
 
+    shares_steps = True
+
     def __init__(
         self, seed, *, table, latent_dim, hidden_layer_sizes, activation, encoder, decoder, beta=1.0, n_importance=1, **kwargs
     ):
