@@ -8,29 +8,30 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _MODULE_OF = {
-    "AdversarialAutoencoder": "families",
-    "AugmentedClassifier": "augmentation",
-    "ConditionalVAE": "families",
-    "GenerativeOverSampler": "augmentation",
-    "LabelSweepDisplay": "displays",
-    "LadderVAE": "families",
-    "LatentSpaceDisplay": "displays",
-    "LossCurveDisplay": "displays",
-    "M1": "families",
-    "M1M2": "families",
-    "M2": "families",
-    "ReconstructionDisplay": "displays",
-    "SamplesDisplay": "displays",
-    "SemiSupervisedGAN": "families",
+    "AdversarialAutoencoder": "models",
+    "AugmentedClassifier": "augmentation.functions",
+    "ConditionalVAE": "models",
+    "GenerativeOverSampler": "augmentation.functions",
+    "LabelSweepDisplay": "plotting.displays",
+    "LadderVAE": "models",
+    "LatentSpaceDisplay": "plotting.displays",
+    "LossCurveDisplay": "plotting.displays",
+    "M1": "models",
+    "M1M2": "models",
+    "M2": "models",
+    "ReconstructionDisplay": "plotting.displays",
+    "SamplesDisplay": "plotting.displays",
+    "SemiSupervisedGAN": "models",
     "SemiSupervisedKFold": "model_selection",
-    "SemiSupervisedVAE": "families",
-    "UnlabeledWarning": "labels",
-    "VAE": "families",
-    "augment": "augmentation",
+    "SemiSupervisedVAE": "models",
+    "UnlabeledWarning": "data.labels",
+    "VAE": "models",
+    "augment": "augmentation.functions",
     "label_sweep": "model_selection",
     "labeled_scorer": "model_selection",
-    "load": "persistence",
+    "load": "models",
     "mask_labels": "model_selection",
+    "register": "serialization",
 }
 
 __all__ = [*_MODULE_OF, "__version__"]
@@ -45,4 +46,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

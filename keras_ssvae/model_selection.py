@@ -10,7 +10,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold, check_cv
 from sklearn.utils import _safe_indexing, check_random_state, indexable
 
-from keras_ssvae.labels import UNLABELED, LabelCodec, is_unlabeled
+from keras_ssvae.data.labels import UNLABELED, LabelCodec, is_unlabeled
 
 __all__ = ["SemiSupervisedKFold", "label_sweep", "labeled_scorer", "mask_labels"]
 

@@ -11,7 +11,7 @@ import pytest
 from instances import FAST, assert_same_weights, families, make
 
 import keras_ssvae as ks
-from keras_ssvae import workshop
+from keras_ssvae.training import step_cache
 
 
 @pytest.fixture(scope="module")
@@ -390,15 +390,15 @@ for cls in FAST:
     ],
 )
 def test_a_label_is_the_only_class_that_is_decoded_and_the_result_is_the_same(cls, n_labeled, decoded_rows, rows, monkeypatch):
-    from keras_ssvae.network import Network
-    from keras_ssvae.observation import Observation
+    from keras_ssvae.likelihoods.mixed import MixedLikelihood
+    from keras_ssvae.networks.base import Network
 
     X, y_partial, y = rows
-    decoded, call = [], Observation.call
-    monkeypatch.setattr(Observation, "call", lambda self, values: decoded.append(values.shape[0]) or call(self, values))
+    decoded, call = [], MixedLikelihood.call
+    monkeypatch.setattr(MixedLikelihood, "call", lambda self, values: decoded.append(values.shape[0]) or call(self, values))
 
     def fit():
-        workshop.clear()
+        step_cache.clear()
         decoded.clear()
         model = make(cls, epochs=5, batch_size=90, optimizer="sgd", learning_rate=1e-3)
         return model.fit(X, y if n_labeled == 90 else y_partial), max(decoded)
@@ -435,13 +435,13 @@ def test_fits_of_the_same_shape_share_a_traced_step_and_no_number(cls, rows):
         (3.0 * X + 1.0)[::-1],
         np.where(np.arange(90) % 4 == 0, y[::-1], -1),
     )  # other scales, prior, weights of labels
-    workshop.clear()
+    step_cache.clear()
     alone = make(cls).fit(other, other_y)
-    workshop.clear()
+    step_cache.clear()
     make(cls, random_state=1).fit(X, y_partial)
-    traced = workshop.kept()
+    traced = step_cache.kept()
     after = make(cls).fit(other, other_y)
-    assert workshop.kept() == traced == 1
+    assert step_cache.kept() == traced == 1
     assert_same_weights(after, alone)
 
 

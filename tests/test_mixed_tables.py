@@ -13,8 +13,8 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 import keras_ssvae as ks
-from keras_ssvae import noise
-from keras_ssvae.schema import ColumnWarning
+from keras_ssvae.data.schema import ColumnWarning
+from keras_ssvae.nn import noise
 
 N = 120
 CLASS = np.tile(["a", "b", "c"], N // 3)

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, KFold, PredefinedSplit, cross_
 from sklearn.naive_bayes import GaussianNB
 from sklearn.semi_supervised import SelfTrainingClassifier
 
-from keras_ssvae.labels import is_unlabeled
+from keras_ssvae.data.labels import is_unlabeled
 from keras_ssvae.model_selection import SemiSupervisedKFold, label_sweep, labeled_scorer, mask_labels
 
 

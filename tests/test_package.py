@@ -44,8 +44,8 @@ def test_unknown_name():
         _ = keras_ssvae.SemiSupervizedVAE
 
 
-def test_submodules_can_be_imported_from_the_package():
-    assert run("from keras_ssvae import labels; print(labels.__name__)") == "keras_ssvae.labels"
+def test_submodules_can_be_imported_from_their_folders():
+    assert run("from keras_ssvae.data import labels; print(labels.__name__)") == "keras_ssvae.data.labels"
 
 
 def test_version_is_that_of_the_installed_distribution():

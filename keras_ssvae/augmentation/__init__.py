@@ -1,0 +1,3 @@
+"""Generated rows beside the given ones: as a function, a sampler and a classifier."""
+
+__all__ = []

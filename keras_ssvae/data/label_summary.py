@@ -1,0 +1,164 @@
+"""What the labels say about a model's scales: the class prior, the weight of a label, and whether near rows share a class."""
+
+import dataclasses
+import math
+
+import numpy as np
+from sklearn.linear_model import RidgeClassifier
+from sklearn.neighbors import NearestNeighbors
+
+from keras_ssvae.data.samplers import canonical_order
+from keras_ssvae.serialization import register
+
+__all__ = ["LabelSummary", "class_prior", "label_agreement", "linear_agreement", "summarise_labels"]
+
+
+def class_prior(prior, class_weight):
+    """p(y), the probability of each class before a row is seen.
+
+    Parameters
+    ----------
+    prior : {"empirical", "uniform"} or array-like of shape (n_classes,)
+        "empirical" is the labels' frequencies with one more label for every class; probabilities are scaled to sum to one.
+    class_weight : (n_classes,) array
+        Weight of the labelled rows by class.
+
+    Returns
+    -------
+    (n_classes,) array
+        Positive, sums to one.
+
+    Raises
+    ------
+    ValueError
+        If the probabilities are too few, too many, negative or zero.
+    """
+    if isinstance(prior, str):
+        counts = class_weight + 1.0 if prior == "empirical" else np.ones(len(class_weight))
+    else:
+        counts = np.asarray(prior, float)
+        if counts.shape != (len(class_weight),) or not np.isfinite(counts).all() or (counts <= 0).any():
+            raise ValueError(
+                f"class_prior must hold a positive probability for each of the {len(class_weight)} classes; got {prior!r}."
+            )
+    return counts / counts.sum()
+
+
+@register
+@dataclasses.dataclass
+class LabelSummary:
+    """What a network's scales are derived from.
+
+    Attributes
+    ----------
+    class_weight : (n_classes,) array
+        Weight of the labelled rows by class.
+    rows_per_label : float
+        Weight of all rows by that of the labelled ones; 0 without labels.
+    agreement : float
+        See `label_agreement`; 1 without labels, if there are classes.
+    signal : float
+        How much of the labels rows can tell, from 0 (nothing that shows yet) to 1: the better of `label_agreement` and
+        `linear_agreement`; 1 without labels.
+    """
+
+    class_weight: np.ndarray
+    rows_per_label: float
+    agreement: float
+    signal: float = 1.0
+
+
+def summarise_labels(x, codes, weight, n_classes):
+    """The `LabelSummary` of training rows.
+
+    Parameters
+    ----------
+    x : function
+        Row indices -> (k, n_features) array of these rows.
+    codes : (n,) int array
+        Class codes, negative where unlabelled.
+    weight : (n,) array
+        Row weights, positive.
+    n_classes : int
+        Number of classes.
+    """
+    labeled = codes >= 0
+    by_class = np.bincount(codes[labeled], weight[labeled], minlength=n_classes)
+    if not labeled.any():
+        return LabelSummary(by_class, 0.0, float(n_classes > 1))  # who declares classes and no label asks for clusters
+    rows, row_codes, row_weight = _distinct(x(np.flatnonzero(labeled)), codes[labeled], weight[labeled])
+    agreement = label_agreement(rows, row_codes, row_weight)
+    signal = max(agreement, linear_agreement(rows, row_codes, row_weight))
+    return LabelSummary(by_class, float(weight.sum() / by_class.sum()), agreement, signal)
+
+
+def _distinct(x, codes, weight, max_rows=2000):
+    """Distinct labelled rows with their weights, thinned to about `max_rows`; their order does not depend on that of x."""
+    if len(x) > 4 * max_rows:  # sorting all rows of a large table would take longer than it is worth
+        some = canonical_order(x, codes)[:: len(x) // (2 * max_rows)]
+        x, codes, weight = x[some], codes[some], weight[some]
+    rows, inverse = np.unique(np.column_stack([x, codes]), axis=0, return_inverse=True)
+    weight = np.bincount(inverse.ravel(), weight)
+    step = math.ceil(len(rows) / max_rows)
+    return rows[::step, :-1], rows[::step, -1].astype(int), weight[::step]
+
+
+def _kappa(predicted, codes, weight):
+    """Weighted accuracy above that of the largest class, from 0 for no better to 1 for perfect."""
+    largest = np.bincount(codes, weight).max() / weight.sum()
+    return float(np.clip((np.average(predicted == codes, weights=weight) - largest) / (1 - largest), 0, 1))
+
+
+def label_agreement(x, codes, weight):
+    """How well the label of the nearest other labelled row predicts a label, from 0 (no better than chance) to 1.
+
+    It is Cohen's kappa of a leave-one-out nearest neighbour against the largest class: evidence from the labels themselves
+    that rows that lie together share a class. With one label a class there is no evidence, and the agreement is 0.
+
+    Parameters
+    ----------
+    x : (n, n_features) array
+        Labelled rows, each only once.
+    codes : (n,) int array
+        Their class codes.
+    weight : (n,) array
+        Their weights.
+
+    Returns
+    -------
+    float
+    """
+    if len(np.unique(codes)) < 2:
+        return 0.0
+    nearest = NearestNeighbors(n_neighbors=1).fit(x).kneighbors(return_distance=False)[:, 0]
+    return _kappa(codes[nearest], codes, weight)
+
+
+def linear_agreement(x, codes, weight, n_folds=10):
+    """How well a linear classifier, fitted to the other labelled rows, predicts a label: 0 (no better than chance) to 1.
+
+    Cohen's kappa against the largest class, of a ridge classifier in cross-validation.
+
+    Parameters
+    ----------
+    x, codes, weight
+        As in `label_agreement`.
+    n_folds : int, default=10
+        Number of folds.
+
+    Returns
+    -------
+    float
+    """
+    if len(np.unique(codes)) < 2 or len(codes) < 3:
+        return 0.0
+    fold = np.random.RandomState(0).permutation(len(codes)) % min(n_folds, len(codes))
+    predicted = np.empty_like(codes)
+    for k in range(fold.max() + 1):
+        rest, left_out = fold != k, fold == k
+        if len(np.unique(codes[rest])) < 2:
+            predicted[left_out] = codes[rest][0]
+            continue
+        ridge = RidgeClassifier(alpha=max(1.0, 0.1 * weight[rest].sum()))
+        predicted[left_out] = ridge.fit(x[rest], codes[rest], sample_weight=weight[rest]).predict(x[left_out])
+    return _kappa(predicted, codes, weight)

@@ -1,0 +1,442 @@
+"""Rows that do not lie in memory, in blocks: a folder of files, an array on disk, a tf.data.Dataset, a function.
+
+A source is read from its start as often as somebody asks for its rows; only a block of them is in memory at a time.
+"""
+
+import collections.abc
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from pandas.api.types import union_categoricals
+
+from keras_ssvae.data.schema import as_frame
+
+__all__ = ["BLOCK_ROWS", "Source", "open_source", "resized", "stack", "stack_blocks", "take"]
+
+BLOCK_ROWS = 8192  # rows that are read and encoded at a time, where the buffer is not smaller still
+SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv"}
+
+
+class Source:
+    """Rows in blocks, read from the start at every pass.
+
+    Parameters
+    ----------
+    read : function
+        (rows, rng) -> iterator of elements X, or tuples (X, y). `rows` is a wish; with a generator of random numbers, `rng`,
+        the parts of the source may come in random order.
+    label : str or None
+        Name of the column of the labels.
+    ignore : str or None
+        Name of a column that is left out where it occurs.
+    block_rows : int
+        Rows of a block, unless others are asked for.
+    """
+
+    def __init__(self, read, label=None, ignore=None, block_rows=BLOCK_ROWS):
+        self._read, self._label, self._ignore, self._block_rows = read, label, ignore, block_rows
+        self._columns = None
+
+    def blocks(self, rows=None, rng=None):
+        """One pass: (X, y) of `rows` rows each, the last of fewer.
+
+        Parameters
+        ----------
+        rows : int or None
+            Rows a block.
+        rng : RandomState or None
+            Where the source has parts that can be told apart (files, groups of rows), they come in random order.
+
+        Yields
+        ------
+        X : array or DataFrame
+            Of one kind, and with the same columns, throughout.
+        y : array or Series
+            Labels; None for rows that came without.
+        """
+        rows, total = rows or self._block_rows, 0
+        for block in resized(self._given(rows, rng), rows):
+            total += len(block["X"])
+            yield block["X"], block["y"]
+        if total == 0:
+            raise ValueError(
+                "X gave no row. It is read several times from its start: a function must return a new iterator at each call."
+            )
+
+    def _given(self, rows, rng):
+        """The user's blocks, all of one kind."""
+        total = 0
+        for element in self._read(rows, rng):
+            X, y = self._checked(element, total)
+            total += len(X)
+            yield {"X": X, "y": y}
+
+    def _checked(self, element, start):
+        """(X, y) of an element of the user's; `start` is the number of rows before it."""
+        X, y = element, None
+        if isinstance(element, tuple):
+            if len(element) != 2:
+                raise ValueError(f"X must give blocks X or (X, y); got a tuple of {len(element)}. It cannot hold row weights.")
+            X, y = element
+        if isinstance(X, dict):
+            X = pd.DataFrame({name: _column(values, name) for name, values in X.items()})
+        frame = None if isinstance(X, np.ndarray) else as_frame(X)
+        X = _as_text(np.asarray(X)) if frame is None else frame
+        if X.ndim < 2:
+            raise ValueError(f"X must give blocks of rows, of two dimensions at least; got shape {X.shape}. Is it batched?")
+        if frame is not None:
+            X, y = self._without_labels(X, y)
+            if X.index.equals(pd.RangeIndex(len(X))):  # rows are numbered through
+                X = X.set_axis(pd.RangeIndex(start, start + len(X)))
+        elif self._label is not None:
+            raise ValueError(f"y={self._label!r} names a column, but X gives arrays without names.")
+        if y is not None and len(y) != len(X):
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: a block has {len(X)} rows and {len(y)} labels."
+            )
+        return self._alike(X), np.full(len(X), None) if y is None else _labels(y)
+
+    def _without_labels(self, X, y):
+        """The columns of a frame but that of the labels, which becomes y."""
+        if self._label is not None:
+            if y is not None:
+                raise ValueError(f"y was given twice: y={self._label!r} names a column, and X gives blocks (X, y).")
+            if self._label not in X.columns:
+                raise ValueError(f"y={self._label!r} names no column of X; its columns are {list(X.columns)[:20]}.")
+            y = X[self._label]
+        left_out = [name for name in (self._label, self._ignore) if name is not None]
+        return X.drop(columns=left_out, errors="ignore"), y
+
+    def _alike(self, X):
+        """X with the columns of the first block in their order; raises if they are others."""
+        columns = list(X.columns) if isinstance(X, pd.DataFrame) else X.shape[1:]
+        if self._columns is None:
+            self._columns = columns
+        if columns == self._columns:
+            return X
+        if isinstance(columns, list) and isinstance(self._columns, list) and set(columns) == set(self._columns):
+            return X[self._columns]
+        if isinstance(columns, list) and isinstance(self._columns, list):
+            odd = sorted(set(map(str, columns)) ^ set(map(str, self._columns)))
+            raise ValueError(f"All blocks of X must have the same columns; not in all of them are {odd[:20]}.")
+        raise ValueError(
+            f"All blocks of X must have the same columns; one has {_described(columns)} where the first had "
+            f"{_described(self._columns)}."
+        )
+
+
+def _described(columns):
+    return "names" if isinstance(columns, list) else f"rows of shape {columns}"
+
+
+def _labels(y):
+    """Labels in a container that can be cut and stacked, none of them changed."""
+    if isinstance(y, (list, tuple)):
+        return np.fromiter(y, dtype=object, count=len(y))
+    if isinstance(y, pd.Series) or pd.api.types.is_extension_array_dtype(y):
+        return pd.Series(y).reset_index(drop=True)
+    return _as_text(np.asarray(y))
+
+
+def _column(values, name):
+    """One column of a dict of columns: (rows,) values."""
+    values = np.asarray(values)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ValueError(f"Column {name!r} of X must have the shape (rows,); got {values.shape}. Is the dataset batched?")
+    return _as_text(values)
+
+
+def _as_text(values):
+    """TensorFlow's text is bytes."""
+    if values.dtype != object:
+        return values
+    flat = [v.decode() if isinstance(v, bytes) else v for v in values.ravel()]
+    texts = np.empty(len(flat), dtype=object)
+    texts[:] = flat
+    return texts.reshape(values.shape)
+
+
+# From what the user passes to a source
+
+
+def open_source(X, y=None, buffer_size=BLOCK_ROWS, ignore=None):
+    """The source that X stands for, or None if X is an array, a DataFrame or a list: rows in memory.
+
+    Parameters
+    ----------
+    X : object
+        What the user passed: a folder or file (str or path), a tf.data.Dataset, a pyarrow Dataset, a function without
+        arguments that returns an iterator of blocks, a numpy.memmap.
+    y : object
+        Labels of the rows of a memmap; else None or the name of a column.
+    buffer_size : int
+        A memmap of at most so many rows is an array as any other; no block has more rows.
+    ignore : str or None
+        Name of a column that is left out where it occurs.
+
+    Returns
+    -------
+    Source or None
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file or folder, or no file in it that could be read.
+    TypeError
+        If X can be read once only.
+    ValueError
+        If y does not suit X.
+    ImportError
+        If pyarrow is needed and not installed.
+    """
+    block_rows = min(buffer_size, BLOCK_ROWS)
+    if isinstance(X, np.memmap) and X.ndim > 1:
+        return Source(_of_memmap(X, y), block_rows=block_rows) if len(X) > buffer_size else None
+    read = _reader(X)
+    if read is None:
+        return None
+    if y is not None and not isinstance(y, str):
+        raise ValueError(
+            "y must be None or the name of a column: X is read in blocks, which bring their labels themselves, as (X, y) or in "
+            f"that column. Got y of type {type(y).__name__}."
+        )
+    return Source(read, y, ignore, block_rows)
+
+
+def _reader(X):
+    """The function that reads X, or None if X is no source."""
+    if isinstance(X, (str, os.PathLike)):
+        return _of_path(Path(X))
+    if isinstance(X, tf.data.Dataset):
+        return _of_tensors(X)
+    if _is_arrow_dataset(X):
+        return _of_arrow(X)
+    if isinstance(X, collections.abc.Iterator):
+        raise TypeError(
+            f"X is a {type(X).__name__}, which can be read once only, and several passes over the rows are made. Pass the "
+            "function that makes it, without calling it: X=blocks, not X=blocks()."
+        )
+    if callable(X) and not hasattr(X, "__array__") and not hasattr(X, "shape"):
+        return _of_function(X)
+    return None
+
+
+def _of_tensors(dataset):
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("X is a dataset without end; leave out its `repeat()`.")
+
+    def read(rows, rng):
+        yield from dataset.as_numpy_iterator()
+
+    return read
+
+
+def _of_function(function):
+    def read(rows, rng):
+        blocks = function()
+        if not isinstance(blocks, collections.abc.Iterable) or hasattr(blocks, "shape") or isinstance(blocks, (str, dict)):
+            raise TypeError(
+                f"The function X must return an iterator of blocks X or (X, y); it returned {type(blocks).__name__}."
+            )
+        yield from blocks
+
+    return read
+
+
+def _of_memmap(X, y):
+    if isinstance(y, str):
+        raise ValueError(f"y={y!r} names a column, but X is an array without names.")
+    if y is not None and len(y) != len(X):
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: [{len(X)}, {len(y)}].")
+
+    def read(rows, rng):
+        starts = range(0, len(X), rows)
+        for start in starts if rng is None else rng.permutation(starts):
+            part = slice(start, start + rows)
+            yield np.array(X[part]), None if y is None else take(y, part)
+
+    return read
+
+
+def _of_path(path):
+    if not path.exists():
+        raise FileNotFoundError(f"X={str(path)!r} is no file or folder.")
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = [file for file in files if not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)]
+    formats = {file: SUFFIXES[end] for file in files for end in SUFFIXES if file.name.lower().endswith(end)}
+    if not formats:
+        raise FileNotFoundError(f"X={str(path)!r} holds no file that ends in {', '.join(SUFFIXES)}.")
+    if len(set(formats.values())) > 1:
+        raise ValueError(f"X={str(path)!r} holds Parquet and CSV files; only one of them can be the rows.")
+    return _of_csv(list(formats)) if "csv" in formats.values() else _of_arrow(_parquet(list(formats), path))
+
+
+def _of_csv(files):
+    def read(rows, rng):
+        for i in range(len(files)) if rng is None else rng.permutation(len(files)):
+            with pd.read_csv(files[i], chunksize=rows) as blocks:
+                for block in blocks:
+                    yield block.reset_index(drop=True)
+
+    return read
+
+
+def _parquet(files, path):
+    """The files as one pyarrow Dataset; folders named key=value are columns."""
+    try:
+        import pyarrow.dataset
+    except ImportError as error:
+        raise ImportError(
+            "Parquet files are read by pyarrow, which is not installed: pip install 'keras_ssvae[streaming]'."
+        ) from error
+    settings = {
+        "source": [str(file) for file in files],
+        "format": "parquet",
+        "partitioning": "hive",
+        "partition_base_dir": None if path.is_file() else str(path),
+    }
+    dataset = pyarrow.dataset.dataset(**settings)
+    schemas = [fragment.physical_schema for fragment in dataset.get_fragments()]
+    names = set(schemas[0].names)
+    odd = {name for schema in schemas for name in names.symmetric_difference(schema.names)}
+    if odd:
+        raise ValueError(f"All files of X must have the same columns; not in all of them are {sorted(odd)[:20]}.")
+    schema = pyarrow.unify_schemas([dataset.schema, *schemas], promote_options="permissive")  # numbers that are whole here only
+    return pyarrow.dataset.dataset(**settings, schema=schema)
+
+
+def _is_arrow_dataset(X):
+    if type(X).__module__.partition(".")[0] != "pyarrow":
+        return False
+    import pyarrow.dataset
+
+    return isinstance(X, pyarrow.dataset.Dataset)
+
+
+def _of_arrow(dataset):
+    def read(rows, rng):
+        parts = [dataset] if rng is None else _fragments(dataset)
+        for i in range(len(parts)) if rng is None else rng.permutation(len(parts)):
+            batches = parts[i].to_batches(
+                **({} if parts[i] is dataset else {"schema": dataset.schema}),
+                batch_size=rows,
+                batch_readahead=2,
+                fragment_readahead=1,
+            )
+            for batch in batches:
+                yield batch.to_pandas()
+
+    return read
+
+
+def _fragments(dataset):
+    """The groups of rows of Parquet files, or the files; the dataset itself where it cannot be told apart."""
+    try:
+        fragments = list(dataset.get_fragments())
+    except ValueError:  # filtered by the user
+        return [dataset]
+    return [part for f in fragments for part in (f.split_by_row_group() if hasattr(f, "split_by_row_group") else [f])]
+
+
+# Blocks cut, and one below the other
+
+
+def take(values, rows):
+    """Some rows of an array, a list, a Series or a DataFrame.
+
+    Parameters
+    ----------
+    values : array, list, Series or DataFrame
+        All rows.
+    rows : slice or int array
+        Their positions; a list takes slices only.
+    """
+    return values.iloc[rows] if hasattr(values, "iloc") else values[rows]
+
+
+def stack(parts):
+    """Arrays, Series or DataFrames one below the other, in one container of their kind.
+
+    Parameters
+    ----------
+    parts : sequence
+        At least one; all of one kind.
+
+    Returns
+    -------
+    array, Series or DataFrame
+        Arrays of numbers and of text together give objects, so that no label changes its type; categories are united.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], pd.DataFrame):
+        frames = [pd.DataFrame(part) for part in parts]
+        for name in frames[0].columns[[isinstance(dtype, pd.CategoricalDtype) for dtype in frames[0].dtypes]]:
+            if any(frame[name].dtype != frames[0][name].dtype for frame in frames):
+                columns = _united([frame[name] for frame in frames])
+                frames = [frame.assign(**{name: column}) for frame, column in zip(frames, columns, strict=True)]
+        return pd.concat(frames, ignore_index=_numbered(frames))
+    if any(isinstance(part, pd.Series) or pd.api.types.is_extension_array_dtype(part) for part in parts):
+        return pd.concat(_united([pd.Series(part) for part in parts]), ignore_index=True)
+    kinds = {"text" if part.dtype.kind in "US" else "number" for part in parts if part.dtype != object}
+    return np.concatenate(parts if len(kinds) <= 1 else [part.astype(object) for part in parts])
+
+
+def _numbered(frames):
+    return all(frame.index.equals(pd.RangeIndex(len(frame))) for frame in frames)
+
+
+def _united(columns):
+    """Columns of categories with the categories of all of them; other columns, and orders that differ, as they are."""
+    dtypes = [column.dtype for column in columns]
+    if all(dtype == dtypes[0] for dtype in dtypes) or not all(isinstance(dtype, pd.CategoricalDtype) for dtype in dtypes):
+        return columns
+    if any(dtype.ordered for dtype in dtypes):
+        return [column.astype(object) for column in columns]
+    dtype = union_categoricals(columns).dtype
+    return [column.astype(dtype) for column in columns]
+
+
+def resized(blocks, rows):
+    """Blocks of other sizes, with the same rows in the same order.
+
+    Parameters
+    ----------
+    blocks : iterable of dict
+        Name -> array, Series or DataFrame, each with the rows of the block.
+    rows : int
+        Rows of each block that comes out but the last, which may have fewer.
+
+    Yields
+    ------
+    dict
+        As those that went in.
+    """
+    waiting, count = [], 0
+    for block in blocks:
+        start, size = 0, len(next(iter(block.values())))
+        while start < size:
+            stop = min(start + rows - count, size)
+            waiting.append({name: take(values, slice(start, stop)) for name, values in block.items()})
+            start, count = stop, count + stop - start
+            if count == rows:
+                yield stack_blocks(waiting)
+                waiting, count = [], 0
+    if waiting:
+        yield stack_blocks(waiting)
+
+
+def stack_blocks(blocks):
+    """Blocks of the same names one below the other.
+
+    Parameters
+    ----------
+    blocks : sequence of dict
+        As in `resized`.
+    """
+    return {name: stack([block[name] for block in blocks]) for name in blocks[0]}

@@ -1,0 +1,281 @@
+"""AdversarialAutoencoder: an autoencoder whose codes two critics make look like draws from the prior."""
+
+import dataclasses
+import math
+import numbers
+
+import numpy as np
+import tensorflow as tf
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from keras_ssvae.estimators.base import GenerativeEstimator
+from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae.estimators.mixins import EncoderMixin, ScoreMixin, SemiSupervisedMixin
+from keras_ssvae.networks.adversarial import AdversarialNetwork, real_or_not
+from keras_ssvae.nn import backbones, losses
+from keras_ssvae.nn.layers import Dense, LabelMerge, Layer
+from keras_ssvae.serialization import register
+
+__all__ = ["AdversarialAutoencoder", "AdversarialAutoencoderNetwork", "Critic", "mixture_means"]
+
+APART = 4.0  # standard deviations between the means of neighbouring classes: their Gaussians hardly overlap
+
+
+def mixture_means(n_classes, latent_dim):
+    """Means of one Gaussian a class, those of neighbours four standard deviations apart.
+
+    They lie on a circle in the first two dimensions; on a line where there is one dimension, or two classes.
+
+    Parameters
+    ----------
+    n_classes, latent_dim : int
+        Numbers of classes and of dimensions.
+
+    Returns
+    -------
+    (n_classes, latent_dim) array
+    """
+    means = np.zeros((n_classes, latent_dim))
+    k = np.arange(n_classes)
+    if latent_dim == 1 or n_classes < 3:
+        means[:, 0] = APART * (k - k.mean())
+    else:
+        angle = 2.0 * math.pi * k / n_classes
+        means[:, :2] = 0.5 * APART / math.sin(math.pi / n_classes) * np.column_stack([np.cos(angle), np.sin(angle)])
+    return means
+
+
+class Critic(Layer):
+    """Dense layers that tell draws of a prior from what an encoder gives: the logit of being a draw, (rows,).
+
+    Parameters
+    ----------
+    dim : int
+        Number of values in a row.
+    hidden_layer_sizes : tuple of int
+        Units by layer.
+    activation : str or callable
+        Keras activation.
+    n_classes : int or None, default=None
+        Number of classes, if the critic reads a class too.
+    """
+
+    def __init__(self, dim, hidden_layer_sizes, activation, n_classes=None, **kwargs):
+        super().__init__(**kwargs)
+        first, *rest = hidden_layer_sizes or (128,)
+        self.merge = None if n_classes is None else LabelMerge(n_classes, first, activation, name="merge")
+        sizes = (first, *rest) if n_classes is None else rest
+        self.body = backbones.mlp((dim if n_classes is None else first,), sizes, activation, "body")
+        self.logit = Dense(1, name="logit")
+
+    def build(self, values_shape, labels_shape=None):
+        if self.merge is not None:
+            self.merge.build(values_shape)
+        self.logit.build(self.body.output_shape)
+
+    def call(self, values, labels=None):
+        return self.logit(self.body(values if self.merge is None else self.merge(values, labels)))[:, 0]
+
+
+class AdversarialAutoencoderNetwork(AdversarialNetwork):
+    """p(y) p(z | y) p(x | z, y), with z and q(y | x) functions of x, and a critic of each.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the noise.
+    hidden_layer_sizes, activation, encoder, decoder, prior
+        As in `AdversarialAutoencoder`.
+    **kwargs
+        As in `keras_ssvae.networks.adversarial.AdversarialNetwork`.
+    """
+
+    shares_steps = True
+
+    def __init__(self, seed, *, hidden_layer_sizes, activation, encoder, decoder, prior, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.top = self._encoder_body(encoder, hidden_layer_sizes, activation, ("latent_dim", self.latent_dim))
+        self.top_model = self.top.model
+        self._make_decoder(decoder, hidden_layer_sizes, activation, backbones.has_convolutions(self.top_model))
+        self.z_head = Dense(self.latent_dim, name="z") if self.top.gives == "features" else None
+        self.pi = Dense(self.n_classes, name="pi")
+        self.mixture = prior == "mixture"
+        means = mixture_means(self.n_classes, self.latent_dim)
+        self.prior_means = tf.constant(means if self.mixture else np.zeros_like(means), tf.float32)
+        body = hidden_layer_sizes, activation
+        self.z_critic = Critic(self.latent_dim, *body, self.n_classes, name="z_critic")
+        self.y_critic = Critic(self.n_classes, *body, name="y_critic")
+
+    def class_variables(self):
+        critics = [(self.z_critic.merge.shift, 0), (self.y_critic.body.weights[0], 0)]
+        return [(self.pi.kernel, 1), (self.pi.bias, 0), *critics, *super().class_variables()]
+
+    def objectives(self):
+        encoder = [layer for layer in (self.top_model, self.z_head, self.pi) if layer is not None]
+        return {
+            "reconstruction": (self._reconstruction_terms, [*encoder, *self._decoder_layers]),
+            "critic": (self._critic_terms, [self.z_critic, self.y_critic]),
+            "regularisation": (self._regularisation_terms, encoder),
+        }
+
+    def _code(self, inputs):
+        """z and the logits of q(y | x)."""
+        out = backbones.run(self.top, inputs)
+        if self.z_head is not None:
+            return self.z_head(out), self.pi(out)
+        features, mean, _ = out
+        return mean, self.pi(features)
+
+    def _logits(self, inputs):
+        return self._code(inputs)[1]
+
+    # Training
+
+    def _reconstruction_terms(self, batch):
+        seen = self._seen(batch)
+        z, logits = self._code(self._disturbed(seen["inputs"]))
+        r = losses.responsibilities(batch["y"], logits)
+        values = {
+            "reconstruction": -self._log_prob(self.likelihood, seen, self._location(z, r)),
+            "classification": self._classification(batch["y"], logits),
+        }
+        return values | self._label_terms(batch, r, lambda: seen["view"])
+
+    def _training_code(self, batch):
+        """z and q(y | x) of disturbed rows."""
+        z, logits = self._code(self._disturbed(self._seen(batch)["inputs"]))
+        return z, tf.nn.softmax(logits)
+
+    def _labels_read(self, codes, q):
+        """The class that the critic of z reads: with a normal prior the most probable, which z is then independent of; with a
+        mixture the label, zeros where it is unknown."""
+        known = tf.one_hot(codes, self.n_classes)
+        if self.mixture:
+            return known
+        return tf.where((codes >= 0)[:, None], known, tf.one_hot(tf.argmax(q, axis=-1), self.n_classes))
+
+    def _critic_terms(self, batch):
+        z, q = map(tf.stop_gradient, self._training_code(batch))
+        drawn, labels = self._drawn_classes(batch["x"]), self._labels_read(batch["y"], q)
+        component = tf.where((batch["y"] >= 0)[:, None], labels, drawn)
+        prior_z = self.normal(z) + self._prior_mean(component)
+        return {
+            "critic_z": tf.add_n(real_or_not(self.z_critic(prior_z, labels), self.z_critic(z, labels))),
+            "critic_y": tf.add_n(real_or_not(self.y_critic(drawn), self.y_critic(q))),
+        }
+
+    def _regularisation_terms(self, batch):
+        z, q = self._training_code(batch)
+        return {
+            "regularisation_z": tf.math.softplus(-self.z_critic(z, self._labels_read(batch["y"], q))),
+            "regularisation_y": tf.math.softplus(-self.y_critic(q)),
+        }
+
+    # After training: functions of rows, each row by itself
+
+    def _prior_mean(self, labels):
+        return tf.matmul(labels, self.prior_means)
+
+    def _soft_code(self, x, observed):
+        """z and q(y | x)."""
+        z, logits = self._code(self._read(x, observed))
+        return z, tf.nn.softmax(logits)
+
+    def encode(self, x, observed):
+        """z of rows."""
+        return self._soft_code(x, observed)[0]
+
+    def decode(self, z, r):
+        """E[x | z] with class probabilities r."""
+        by_class = []
+        for k in range(self.n_classes):
+            labels = tf.one_hot(tf.fill(tf.shape(z)[:1], k), self.n_classes)
+            by_class.append(self.observation.expectation(self._location(z, labels)))
+        return self._mean_over_classes(tf.stack(by_class), r)
+
+    def reconstruct(self, x, observed):
+        """E[x | z, q(y | x)] at the row's own code."""
+        return self.observation.mean(self._location(*self._soft_code(x, observed)))
+
+    def score(self, x, observed):
+        """log p(x | z, q(y | x)) + log p(z) at the row's own code, (rows,)."""
+        z, q = self._soft_code(x, observed)
+        log_p_x = self._log_prob(self.likelihood, {"x": x, "observed": observed}, self._location(z, q))
+        by_class = tf.reduce_sum(losses.gaussian_log_prob(z[:, None], self.prior_means), axis=-1)
+        return log_p_x + tf.reduce_logsumexp(by_class + self.log_prior, axis=-1)
+
+
+@register
+@with_shared_parameters
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class AdversarialAutoencoder(SemiSupervisedMixin, EncoderMixin, ScoreMixin, GenerativeEstimator):
+    """An autoencoder with a label among its codes, which critics hold to their prior: from no label to all labels.
+
+    The model is ``p(y) p(z) p(x | z, y)``. The encoder gives z and q(y | x) without drawing, from a row to whose values noise
+    is added. With r(y) the label of a row where it is known and q(y | x) where it is not, three players take turns, each with
+    an optimizer and layers of its own. The autoencoder minimises, in nats a row, ::
+
+        -log p(x | z, r) + classification_weight * rows / labelled rows * [-log q(label | x)]      (rows with a label)
+            + consistency_weight * cross-entropy[mixture of two rows' r, q(y | mixture of the two rows)]
+
+    then two critics, with probabilities C of being a draw of the prior, learn to tell codes from such draws, ::
+
+        -log C(z', c) - log(1 - C(z, c)) - log C(y') - log(1 - C(q)),    z' from p(z) and one-hot y' from p(y)
+
+    and at last the encoder to mislead both: ``-log C(z, c) - log C(q)``. So the codes of all rows together come to follow p(z)
+    and p(y), and q(y | x) is close to one-hot. The critic of z also reads c, the most probable class in r: the codes of every
+    class follow p(z), and what the class says is not said by z again. Without labels, `classes` makes it a clustering.
+
+    Parameters
+    ----------
+    encoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
+        Body that reads x. None takes convolutions for images of 12 pixels a side or more, dense layers elsewhere. A Keras
+        model gives the architecture, and is trained afresh in every fit; a callable returns the model, weights included. It
+        may return features, or the outputs [mean, log variance, ...] of a variational autoencoder's encoder as it is, of
+        which the mean is z.
+    prior : {"normal", "mixture"}, default="normal"
+        p(z). "mixture" gives each class a Gaussian of its own, ``p(z | y) = N(m_y, I)``, with means on a circle in the first
+        two dimensions, neighbours 4 apart; c is then the label, zeros where it is unknown.
+    noise : float, default=0.3
+        Standard deviation of the Gaussian noise on what the encoder reads, in units of standardised columns.
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        One row an epoch: "stage", "loss" and its terms, in nats a row; the loss is the sum over the players, and does not say
+        how far the game has come.
+
+    Notes
+    -----
+    The score of `score_samples` is ``log p(x | z, q(y | x)) + log p(z)`` at the row's own code: it ranks rows, but is no
+    density, since nothing is integrated over z.
+
+    References
+    ----------
+    A. Makhzani et al. (2015), "Adversarial Autoencoders", arXiv 1511.05644, section 5: labels; section 6: clusters; section
+    2.3: the mixture. There the noise has a standard deviation of 0.3 too, the labels have a turn of their own, and the critic
+    of z reads z alone unless the prior is the mixture.
+    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from keras_ssvae import AdversarialAutoencoder, mask_labels
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y_partial = mask_labels(y, labeled=15, random_state=0)
+    >>> model = AdversarialAutoencoder(latent_dim=2, epochs=100, random_state=0).fit(X, y_partial)
+    >>> model.score(X, y) > 0.85
+    True
+    >>> model.transform(X).shape
+    (150, 2)
+    """
+
+    prior: str = "normal"
+    noise: float = 0.3
+
+    _constraints = {
+        "prior": [StrOptions({"normal", "mixture"})],
+        "noise": [Interval(numbers.Real, 0, None, closed="left")],
+    }
+
+    _network_class = AdversarialAutoencoderNetwork

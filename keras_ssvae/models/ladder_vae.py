@@ -1,0 +1,399 @@
+"""LadderVAE: a hierarchy of latent variables, with the class at its top."""
+
+import dataclasses
+import numbers
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.utils._set_output import _get_output_config
+from sklearn.utils.validation import check_is_fitted
+
+from keras_ssvae.data.streaming import blockwise
+from keras_ssvae.estimators.base import GenerativeEstimator
+from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.networks.base import Stage
+from keras_ssvae.networks.classifier import ClassifierNetwork
+from keras_ssvae.nn import backbones, losses
+from keras_ssvae.nn.layers import Dense, GaussianHead, LabelMerge
+from keras_ssvae.nn.normalization import NormalizedDense, precision_weighted, relative_gaussian_kl
+from keras_ssvae.serialization import register
+
+__all__ = ["LadderVAE", "LadderVAENetwork"]
+
+
+class LadderVAENetwork(ClassifierNetwork):
+    """p(y) p(z_L) p(z_L-1 | z_L, y) p(z_L-2 | z_L-1) ... p(x | z_1), with q(y | x) q(z_L | x) q(z_L-1 | x, z_L, y) ... in turn.
+
+    Bottom up, dense layers give features of x, one layer a level, and of these what each level says of its own z. Top down,
+    the prior of each z follows from the z above, and its posterior is the product of both Gaussians. All tensors of levels
+    below the top hold every row once for each class, the rows with the first class coming first.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the noise.
+    table : TablePreprocessor
+        Kinds and scaling of the columns of x.
+    latent_dim, hidden_layer_sizes, activation, encoder, decoder, level_dims
+        As in `LadderVAE`.
+    **kwargs
+        As in `ClassifierNetwork`.
+    """
+
+    shares_steps = True
+
+    def __init__(self, seed, *, table, latent_dim, hidden_layer_sizes, activation, encoder, decoder, level_dims=None, **kwargs):
+        super().__init__(seed, table=table, **kwargs)
+        self.level_dims = _level_dims(latent_dim, hidden_layer_sizes, level_dims)
+        sizes, lower = hidden_layer_sizes, range(len(hidden_layer_sizes) - 1)
+        read = self._encoder_body(encoder or "mlp", sizes[:1] if encoder == "conv" else (), activation)
+        conv = backbones.has_convolutions(read.model)
+        self.read, self.read_model = read, read.model
+        self.up = [NormalizedDense(units, activation, name=f"up_{i + 1}") for i, units in enumerate(sizes)]
+        self.heads = [GaussianHead(dim, name=f"posterior_{i + 1}") for i, dim in enumerate(self.level_dims)]
+        self.pi = Dense(self.n_classes, name="pi")
+
+        dense = decoder == "mlp" or (decoder is None and not conv)  # else the body below reads z_1 itself
+        self.merge = LabelMerge(self.n_classes, sizes[-1] if dense or lower else None, activation, name="merge")
+        self.prior_heads = [GaussianHead(self.level_dims[i], name=f"prior_{i + 1}") for i in lower]
+        self.down = [Dense(sizes[i], activation, name=f"down_{i + 1}") for i in lower]
+        if lower and not dense:
+            self.down[0] = keras.layers.Identity(name="down_1", dtype="float32")
+        input_dim, body_sizes = (sizes[0], ()) if dense else (self.level_dims[0], sizes[:1])
+        bottom = self._decoder_body("mlp" if dense else decoder, input_dim, body_sizes, activation, conv)
+        self.bottom_model = bottom.model
+        self.likelihood = self.observation.after(bottom.gives)
+        self.compiles = not (conv or backbones.has_convolutions(bottom.model))
+
+    def stages(self):
+        return [Stage("train", {"loss": (self.loss_terms, [self])}, compiles=self.compiles)]
+
+    def class_variables(self):
+        return [(self.pi.kernel, 1), (self.pi.bias, 0), (self.merge.shift, 0), *super().class_variables()]
+
+    # The two passes
+
+    def _ascend(self, inputs, *learning):
+        """The features of each level; `learning` is what `nn.normalization.BatchNormalization` reads inside a step."""
+        d = backbones.run(self.read, inputs)
+        levels = []
+        for layer in self.up:
+            d = layer(d, *learning)
+            levels.append(d)
+        return levels
+
+    def _likely(self, features):
+        """What x says of each level: means and log variances, by level."""
+        return [head(d) for head, d in zip(self.heads, features, strict=True)]
+
+    def _logits(self, inputs):
+        return self.pi(self._ascend(inputs)[-1])
+
+    def _descend(self, z, choose, labels=None):
+        """Parameters of p(x | z_1).
+
+        Parameters
+        ----------
+        z : (rows, latent_dim) tensor
+            Topmost latent variables.
+        choose : function
+            (level below the top, counted from 0, mean and log variance of its prior) -> z of this level.
+        labels : (rows, n_classes) tensor or None
+            The class of each row; None: every row with every class.
+        """
+        h = self.merge(z, labels)
+        for i in reversed(range(len(self.down))):
+            h = self.down[i](choose(i, *self.prior_heads[i](h)))
+        return self.likelihood(self.bottom_model(h))
+
+    @property
+    def _n_each(self):
+        """Classes with which each row is decoded: all of them, unless all labels are known."""
+        return 1 if self.knows_classes else self.n_classes
+
+    def _every(self, values):
+        """A copy of each row for each class."""
+        return tf.tile(values, (self._n_each, 1))
+
+    def _posterior(self, likely, i, mean, log_variance):
+        """q(z | x, z above, y) of a level below the top, from its prior."""
+        return precision_weighted(*(self._every(values) for values in likely[i]), mean, log_variance)
+
+    def _by_class(self, values):
+        """(classes * rows,) -> (classes, rows)."""
+        return tf.reshape(values, (self._n_each, -1))
+
+    # Training
+
+    def loss_terms(self, batch):
+        seen = self._seen(batch)
+        features = self._ascend(seen["inputs"], *self._learning(batch))
+        logits, likely = self.pi(features[-1]), self._likely(features)
+        r = losses.responsibilities(batch["y"], logits)
+        values = self._bound(seen, likely, r)
+        values["kl_label"] = losses.categorical_kl(r, self.log_prior)
+        values["classification"] = self._classification(batch["y"], logits)
+        return values | self._label_terms(batch, r, lambda: seen["view"])
+
+    def _learning(self, batch):
+        """Inside an optimizer step, each row's share of the batch, and the pace of running means; nothing outside."""
+        if not self.is_learning:
+            return ()
+        (optimizer,) = self._training.optimizers.values()
+        pace = tf.minimum(10.0 * tf.cast(optimizer.learning_rate, tf.float32), 0.1)  # Adam moves a weight by the learning rate
+        return batch["weight"] / tf.maximum(tf.reduce_sum(batch["weight"]), 1e-12), pace
+
+    def _bound(self, seen, likely, r):
+        """The addends of the negative bound on log p(x | y), averaged over y with weights r."""
+        kl = {}
+
+        weights = tf.ones_like(r[:, :1]) if self.knows_classes else r
+
+        def mean_over_classes(values):
+            return tf.reduce_sum(tf.transpose(weights) * self._by_class(values), axis=0)
+
+        def draw(i, prior_mean, prior_log_variance):
+            mean, log_variance = self._posterior(likely, i, prior_mean, prior_log_variance)
+            by_dim = relative_gaussian_kl(mean, log_variance, prior_mean, prior_log_variance)
+            kl[i] = self._warm(self.kl_warmup) * mean_over_classes(tf.reduce_sum(by_dim, axis=-1))
+            eps = self.normal(likely[i][0])  # one noise for all classes: their differences are then no matter of luck
+            return losses.gaussian_draw(mean, log_variance, self._every(eps))
+
+        top_kl = self._kl_latent(*likely[-1])
+        location = self._descend(self._draw(*likely[-1]), draw, r if self.knows_classes else None)
+        reconstruction = -tf.reduce_sum(tf.transpose(weights) * self._log_prob_stacked(seen, location), axis=0)
+        names = {f"kl_latent_{i + 1}": kl[i] for i in sorted(kl)}
+        return {"reconstruction": reconstruction, **names, f"kl_latent_{len(likely)}": top_kl}
+
+    # After training: functions of rows, each row by itself
+
+    def _read(self, x, observed):
+        """The features of each level, as the model is used."""
+        return self._ascend(self.observation.features(x, observed))
+
+    def class_logits(self, x, observed):
+        """Logits of q(y | x)."""
+        return self.pi(self._read(x, observed)[-1])
+
+    def encode(self, x, observed):
+        """E[z_L | x]."""
+        return self.heads[-1](self._read(x, observed)[-1])[0]
+
+    def encode_levels(self, x, observed):
+        """Posterior means of all levels side by side, the lowest first: each given the means above, averaged over q(y | x)."""
+        means, _, probabilities = self._means(x, observed)
+        averages = [
+            tf.einsum("rk,krd->rd", probabilities, tf.reshape(mean, (self.n_classes, -1, mean.shape[-1])))
+            for mean in means[:-1]
+        ]
+        return tf.concat([*averages, means[-1]], axis=-1)
+
+    def _means(self, x, observed):
+        """Posterior means by level, those below the top for every class; the parameters of p(x | z_1) there; and q(y | x)."""
+        features = self._read(x, observed)
+        likely = self._likely(features)
+        means = [mean for mean, _ in likely]
+
+        def choose(i, prior_mean, prior_log_variance):
+            means[i], _ = self._posterior(likely, i, prior_mean, prior_log_variance)
+            return means[i]
+
+        location = self._descend(means[-1], choose)
+        return means, location, tf.nn.softmax(self.pi(features[-1]))
+
+    def _mix(self, location, r):
+        """The mean over classes, weighted by r, of E[x | z_1]."""
+        expectation = self.observation.expectation(tf.reshape(location, (self.n_classes, -1, location.shape[-1])))
+        return self._mean_over_classes(expectation, r)
+
+    def decode(self, z, r):
+        """E[x | z_L] with class probabilities r; the levels below are at the means of their priors."""
+        return self._mix(self._descend(z, lambda i, mean, log_variance: mean), r)
+
+    def reconstruct(self, x, observed):
+        """E[x | posterior means], weighted by q(y | x)."""
+        _, location, probabilities = self._means(x, observed)
+        return self._mix(location, probabilities)
+
+    def log_likelihood(self, x, observed, n_draws):
+        """log of the mean importance weight, (rows,); a weight is a sum over y, and every class has its own z below the top."""
+        likely = self._likely(self._read(x, observed))
+
+        def log_weight(eps):
+            return self._log_weight({"x": x, "observed": observed}, likely, tf.split(eps, self.level_dims, axis=-1))
+
+        return self._log_mean_weight(log_weight, n_draws, sum(self.level_dims))
+
+    def _log_weight(self, batch, likely, eps):
+        """log sum_y p(y) p(x, z | y) / q(z | x, y) at z from the noise eps of each level, (rows,)."""
+        log_ratios = []
+
+        def draw(i, prior_mean, prior_log_variance):
+            mean, log_variance = self._posterior(likely, i, prior_mean, prior_log_variance)
+            z = losses.gaussian_draw(mean, log_variance, eps[i])
+            log_ratio = losses.gaussian_log_ratio(z, mean, log_variance, prior_mean, prior_log_variance)
+            log_ratios.append(self._by_class(log_ratio))
+            return z
+
+        z = losses.gaussian_draw(*likely[-1], eps[-1])
+        log_p_x = self._log_prob_stacked(batch, self._descend(z, draw))
+        return losses.gaussian_log_ratio(z, *likely[-1]) + tf.reduce_logsumexp(
+            tf.add_n([log_p_x, *log_ratios]) + self.log_prior[:, None], axis=0
+        )
+
+    def sample(self, codes, rng, as_means):
+        """Rows of x of the given classes: draws, but means of p(x | z_1) in the columns where `as_means` is true."""
+
+        def draw(i, mean, log_variance):
+            return losses.gaussian_draw(mean, log_variance, self._latent_draw(rng, *mean.shape))
+
+        z = self._latent_draw(rng, len(codes), self.level_dims[-1])
+        return self._draw_rows(self._descend(z, draw, tf.one_hot(codes, self.n_classes)), rng, as_means)
+
+
+def _level_dims(latent_dim, sizes, lower):
+    """Number of dimensions of z by level, the lowest first."""
+    if not sizes:
+        raise ValueError("hidden_layer_sizes must hold at least one size, one a level; got ().")
+    if lower is None:
+        lower = [min(latent_dim * 2**k, size) for k, size in zip(range(len(sizes) - 1, 0, -1), sizes, strict=False)]
+    elif len(lower) != len(sizes) - 1 or not all(isinstance(dim, numbers.Integral) and dim >= 1 for dim in lower):
+        raise ValueError(
+            f"level_dims must hold a positive integer for each of the {len(sizes) - 1} levels below the top (there are as many "
+            f"levels as hidden_layer_sizes has entries); got {lower!r}."
+        )
+    return [*map(int, lower), latent_dim]
+
+
+@register
+@with_shared_parameters
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
+    """A ladder of latent variables: several levels, each with the one above as its prior, and the class at the top.
+
+    The model of L levels is ``p(y) p(z_L) p(z_L-1 | z_L, y) p(z_L-2 | z_L-1) ... p(x | z_1)`` with standard normal p(z_L); with
+    one level it is ``p(y) p(z_1) p(x | z_1, y)``. Of x, the encoder makes features level by level, bottom up, and from each
+    level's features a Gaussian of its z. The posterior ``q(z_l | x, z_l+1, y)`` is the product of this Gaussian and of the
+    prior that comes from above: the mean weighted by precision, the precision the sum of both. The topmost features give
+    ``q(z_L | x)`` and ``q(y | x)``. With r(y) the label of a row where it is known and q(y | x) where it is not, the loss of a
+    row, in nats, is ::
+
+        sum_y r(y) [-log p(x | z_1) + sum_l KL[q(z_l | x, z_l+1, y) || p(z_l | z_l+1, y)]] + KL[q(z_L | x) || p(z_L)]
+            + KL[r(y) || p(y)]
+            + classification_weight * rows / labelled rows * [-log q(label | x)]      (rows with a label)
+            + consistency_weight * cross-entropy[mixture of two rows' r, q(y | mixture of the two rows)]
+
+    The sum over y is exact: what lies below the top is computed for every class, with the same noise, while the encoder
+    and z_L are there once.
+
+    Parameters
+    ----------
+    latent_dim : int, default=10
+        Number of dimensions of the topmost z.
+    hidden_layer_sizes : tuple of int, default=(128, 128)
+        Units of the dense layers of the encoder, one layer a level, the lowest first; so their number is that of the levels.
+        The way down mirrors them.
+    encoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
+        Body that reads x, below the layers of the levels. None and "mlp" are none, "conv" convolutions and a dense layer. A
+        Keras model gives the architecture, and is trained afresh in every fit; a callable returns the model, weights
+        included. It returns features.
+    decoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
+        Body that reads z_1. None takes convolutions if the encoder does, and a dense layer elsewhere. If it returns as many
+        values as a row has, they are the mean of x.
+    level_dims : None or tuple of int, default=None
+        Number of dimensions of z in the levels below the top, the lowest first. None doubles them from level to level
+        downwards, but to no more than the level's units.
+    kl_warmup : float, default=0.3
+        Share of the steps over which the weight of the KL terms of all levels rises from 0 to 1. From the start at full weight,
+        upper levels are switched off before they have learned anything.
+
+    Attributes
+    ----------
+    network_ : LadderVAENetwork
+        The trained Keras model; its ``level_dims`` are the dimensions of all levels, the lowest first.
+    history_ : DataFrame
+        One row an epoch: "stage", "loss" and its terms, in nats a row; "kl_latent_1" is the KL of the lowest level.
+
+    See Also
+    --------
+    SemiSupervisedVAE : One level; for images in three stages.
+
+    Notes
+    -----
+    The encoder's features are standardised over each batch in training, every row as often as it counts, and by running
+    means afterwards, which move in optimizer steps only: predictions of a row do not depend on other rows. The rows that the
+    consistency term mixes are read as in prediction.
+
+    References
+    ----------
+    C. K. Sonderby et al. (2016), "Ladder Variational Autoencoders", arXiv 1602.02282, eq. 12-19: the two passes; section 2.3:
+    the warm-up.
+    Y. Burda et al. (2016), "Importance Weighted Autoencoders", arXiv 1509.00519, eq. 8: `score_samples`.
+    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from keras_ssvae import LadderVAE, mask_labels
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = LadderVAE(latent_dim=2, hidden_layer_sizes=(32, 16), random_state=0)
+    >>> model = model.fit(X, mask_labels(y, labeled=15, random_state=0))
+    >>> model.score(X, y) > 0.85
+    True
+    >>> model.transform(X).shape, model.transform(X, level=1).shape
+    ((150, 2), (150, 4))
+    """
+
+    level_dims: object = None
+    kl_warmup: float = 0.3
+
+    _constraints = {"level_dims": [None, "array-like"]}
+
+    _network_class = LadderVAENetwork
+
+    @classmethod
+    def _resolve(cls, params, table, summary):
+        params = super()._resolve(params, table, summary)
+        lower = params["level_dims"]
+        return {**params, "level_dims": None if lower is None else tuple(lower)}
+
+    @blockwise
+    def transform(self, X, level=None):
+        """Posterior means of the latent variables of a level.
+
+        Parameters
+        ----------
+        X : as in `fit`, (n, ...)
+            Rows.
+        level : None, int or "all", default=None
+            None: the topmost level, which is what `get_feature_names_out` names. 1 is the lowest; "all" puts all levels side
+            by side, the lowest first. Below the top, the means are those given the means above, averaged over q(y | x).
+
+        Returns
+        -------
+        Z : (n, dimensions of the level) array
+            E[z | x].
+
+        Raises
+        ------
+        ValueError
+            If there is no such level, or if `set_output` asks for a container with the names of the topmost level's columns.
+        """
+        if level is None:
+            return super().transform(X)
+        check_is_fitted(self)
+        columns = self._columns_of(level)
+        if _get_output_config("transform", self)["dense"] != "default":
+            raise ValueError(f"level must be None where set_output asks for a frame: its columns have no names; got {level!r}.")
+        return self._latent_means(X, "encode_levels")[:, columns]
+
+    def _columns_of(self, level):
+        """Where a level stands among all of them side by side."""
+        if isinstance(level, str) and level == "all":
+            return slice(None)
+        ends = np.cumsum(self.network_.level_dims)
+        if not isinstance(level, numbers.Integral) or not 1 <= level <= len(ends):
+            raise ValueError(f'level must be None, "all" or an integer from 1 to {len(ends)}; got {level!r}.')
+        return slice(ends[level - 1] - self.network_.level_dims[level - 1], ends[level - 1])

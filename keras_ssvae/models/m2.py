@@ -1,0 +1,148 @@
+"""M2: a generative semi-supervised model, with the class among what the encoder of z reads."""
+
+import dataclasses
+import numbers
+
+import tensorflow as tf
+from sklearn.utils._param_validation import Interval
+
+from keras_ssvae.estimators.base import GenerativeEstimator
+from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.networks.latent_class import ClassConditionalNetwork
+from keras_ssvae.nn import losses
+from keras_ssvae.nn.layers import Dense
+from keras_ssvae.serialization import register
+
+__all__ = ["M2", "M2Network"]
+
+
+class M2Network(ClassConditionalNetwork):
+    """p(y) p(z) p(v | z, y), with q(y | v) q(z | v, y); v is x itself, or the code of a VAE below it.
+
+    q(y | v) and q(z | v, y) read the same features of v.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the noise.
+    n_enumerated : int or None, default=None
+        As in `M2`.
+    **kwargs
+        As in `LatentClassNetwork`.
+    """
+
+    shares_steps = True
+
+    def __init__(self, seed, *, n_enumerated=None, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.n_enumerated = None if n_enumerated is None or n_enumerated >= self.n_classes else n_enumerated
+
+    def _make_posterior(self, units):
+        self.pi = Dense(self.n_classes, name="pi")
+        super()._make_posterior(units)
+
+    def _top_layers(self):
+        return [*super()._top_layers(), self.pi]
+
+    def class_variables(self):
+        return [(self.pi.kernel, 1), (self.pi.bias, 0), *super().class_variables()]
+
+    def _logits(self, inputs):
+        return self.pi(self._features(inputs))
+
+    def _bound(self, inputs, target, codes):
+        features = self._features(inputs)
+        logits = self.pi(features)
+        r = losses.responsibilities(codes, logits)
+        choose = None
+        if self.n_enumerated is not None and not self.is_testing:
+            noise = self.uniform(logits)
+
+            def choose(rows):
+                return losses.choose_classes(r[rows], logits[rows], self.n_enumerated, noise[rows])
+
+        parts, merged, kl = self._parts(codes, r, choose), [], []
+        eps = self.normal(tf.tile(logits[:, :1], (1, self.latent_dim)))  # one for all classes of a row
+        by_part = zip(parts, self._by_part(parts, features), self._by_part(parts, eps), strict=True)
+        for part, part_features, part_eps in by_part:
+            mean, log_variance = self._latents(part_features, part.classes)
+            z = losses.gaussian_draw(mean, log_variance, tf.tile(part_eps, (part.count, 1)))
+            merged.append(self.merge(z, classes=part.classes, n_copies=part.count))
+            kl.append(tf.reshape(self._kl_latent(mean, log_variance), (part.count, -1)))
+        values = {
+            "reconstruction": -self._averaged(parts, self._log_prob_of_parts(parts, target, merged)),
+            "kl_latent": self._averaged(parts, kl),
+            "kl_label": losses.categorical_kl(r, self.log_prior),
+        }
+        return values, logits, r
+
+    def _means(self, features):
+        """E[z | v, y] of every class: a list of (rows, latent_dim)."""
+        return tf.split(self._latents(features)[0], self.n_classes)
+
+    def _latent_mean(self, inputs):
+        features = self._features(inputs)
+        q_y = tf.nn.softmax(self.pi(features))
+        return tf.einsum("rk,krd->rd", q_y, tf.stack(self._means(features)))
+
+    def _reconstruct(self, inputs):
+        features = self._features(inputs)
+        return self._mix(self._means(features), tf.nn.softmax(self.pi(features)))
+
+    def _log_weight(self, inputs, target, eps):
+        """log sum_y p(y) p(v | z_y, y) p(z_y) / q(z_y | v, y), where every class has its own z from the same noise: (rows,)."""
+        mean, log_variance = self._latents(self._features(inputs))
+        z = losses.gaussian_draw(mean, log_variance, tf.tile(eps, (self.n_classes, 1)))
+        log_ratio = losses.gaussian_log_ratio(z, mean, log_variance)
+        by_class = self._log_prob_each(target, z) + tf.reshape(log_ratio, (self.n_classes, -1))
+        return tf.reduce_logsumexp(by_class + self.log_prior[:, None], axis=0)
+
+
+@register
+@with_shared_parameters
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class M2(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
+    """M2 of Kingma et al.: the class is a latent variable of rows without a label, and the encoder of z reads it.
+
+    The model is ``p(y) p(z) p(x | z, y)`` with ``q(y | x) q(z | x, y)``. With r(y) the label of a row where it is known and
+    q(y | x) where it is not, the loss of a row, in nats, is ::
+
+        sum_y r(y) [-log p(x | z, y) + KL[q(z | x, y) || p(z)]] + KL[r(y) || p(y)]
+            + classification_weight * rows / labelled rows * [-log q(label | x)]      (rows with a label)
+            + consistency_weight * cross-entropy[mixture of two rows' r, q(y | mixture of the two rows)]
+
+    Parameters
+    ----------
+    n_enumerated : int or None, default=None
+        Number of classes, the most probable ones of each row, over which the sum over y is computed. One of the other
+        classes is drawn for all of them; the loss and its gradient keep their expectations. None: all classes. With it, the
+        cost of a step hardly depends on the number of classes.
+
+    See Also
+    --------
+    M1M2 : The same model on the code of a variational autoencoder, the better choice for images.
+    SemiSupervisedVAE : q(z | x) does not read the class: cheaper, as z is one for all classes.
+
+    References
+    ----------
+    D. P. Kingma et al. (2014), "Semi-supervised Learning with Deep Generative Models", arXiv 1406.5298, eq. 6-9.
+    R. Liu et al. (2019), "Rao-Blackwellized Stochastic Gradients for Discrete Distributions", arXiv 1810.04777: the sum over
+    some classes.
+    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from keras_ssvae import M2, mask_labels
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = M2(latent_dim=2, random_state=0).fit(X, mask_labels(y, labeled=15, random_state=0))
+    >>> model.score(X, y) > 0.85
+    True
+    """
+
+    n_enumerated: int = None
+
+    _constraints = {"n_enumerated": [None, Interval(numbers.Integral, 1, None, closed="left")]}
+
+    _network_class = M2Network

@@ -1,0 +1,297 @@
+"""SemiSupervisedGAN: a classifier that also tells rows from those of a generator."""
+
+import dataclasses
+import math
+import numbers
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.utils._param_validation import Interval
+
+from keras_ssvae.estimators.base import GenerativeEstimator
+from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae.estimators.mixins import ScoreMixin, SemiSupervisedMixin
+from keras_ssvae.networks.adversarial import AdversarialNetwork, real_or_not
+from keras_ssvae.nn import backbones, losses
+from keras_ssvae.nn.layers import Dense, Layer
+from keras_ssvae.serialization import register
+
+__all__ = ["NoisyBody", "SemiSupervisedGAN", "SemiSupervisedGANNetwork", "WeightNormDense", "feature_matching"]
+
+HIDDEN_NOISE = 5 / 3  # of that on the input
+DRAWN = {"bernoulli", "categorical", "ordinal"}  # kinds of which a generated mean is no value
+
+
+class WeightNormDense(Layer):
+    """``gain * x V / ||V|| + bias``, the norm taken of each unit's weights, so that noise on x keeps its share.
+
+    Parameters
+    ----------
+    units : int
+        Number of units.
+    gain : float
+        Fixed norm of each unit's weights.
+
+    References
+    ----------
+    T. Salimans, D. P. Kingma (2016), "Weight Normalization", arXiv 1602.07868, eq. 2.
+    """
+
+    def __init__(self, units, gain, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.gain = gain
+
+    def build(self, shape):
+        self.direction = self.add_weight(shape=(shape[-1], self.units), initializer="random_normal", name="direction")
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def call(self, x):
+        kernel = tf.math.l2_normalize(self.direction, axis=0, epsilon=1e-12)
+        return self.gain * tf.matmul(x, kernel) + self.bias
+
+
+class NoisyBody(Layer):
+    """Dense layers with weight normalisation, and Gaussian noise on what each of them gives.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int
+        Units by layer.
+    activation : str or callable
+        Keras activation.
+    """
+
+    def __init__(self, hidden_layer_sizes, activation, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = [WeightNormDense(n, math.sqrt(2.0), name=f"dense_{i}") for i, n in enumerate(hidden_layer_sizes)]
+        self.activation = keras.activations.get(activation)
+
+    def build(self, shape):
+        for layer in self.dense:
+            layer.build(shape)
+            shape = (*shape[:-1], layer.units)
+
+    def call(self, x, disturb=None):
+        """Rows -> features; `disturb` adds noise to what it is given."""
+        for layer in self.dense:
+            x = self.activation(layer(x))
+            if disturb is not None:
+                x = disturb(x)
+        return x
+
+
+def feature_matching(real, fake, weight):
+    """Squared distance of the means of features of real and generated rows, once for every row of the batch.
+
+    Parameters
+    ----------
+    real, fake : (rows, n_features) tensors
+        Features.
+    weight : (rows,) tensor
+        Weights of the rows of both.
+
+    Returns
+    -------
+    (rows,) tensor
+    """
+    gap = tf.einsum("r,rk->k", weight / tf.reduce_sum(weight), real - fake)
+    return tf.reduce_sum(tf.square(gap)) * tf.ones_like(weight)
+
+
+class SemiSupervisedGANNetwork(AdversarialNetwork):
+    """A discriminator with K logits of q(y | x), whose log-sum-exp is the log odds of a row being real, and a generator.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the noise.
+    table : TablePreprocessor
+        Kinds and scaling of the columns of x.
+    hidden_layer_sizes, activation, encoder, decoder, generator_class_weight
+        As in `SemiSupervisedGAN`.
+    **kwargs
+        As in `AdversarialNetwork`.
+    """
+
+    shares_steps = True
+
+    def __init__(self, seed, *, table, hidden_layer_sizes, activation, encoder, decoder, generator_class_weight, **kwargs):
+        super().__init__(seed, table=table, **kwargs)
+        self.generator_class_weight = generator_class_weight
+        top = self._encoder_body(encoder, hidden_layer_sizes, activation)
+        conv = backbones.has_convolutions(top.model)
+        self._make_decoder(decoder, hidden_layer_sizes, activation, conv)  # called first: see `Network.build_like`
+        if conv or not (encoder is None or isinstance(encoder, str)):
+            self.top, self.body = top, top.model
+        else:
+            self.top, self.body = None, NoisyBody(hidden_layer_sizes, activation, name="noisy_body")
+        self.pi = Dense(self.n_classes, name="pi")
+        self.drawn = np.concatenate([np.full(g.stop - g.start, g.kind in DRAWN) for g in table.groups_])
+
+    def _nats(self):
+        """One: the terms of the game are cross-entropies of two sides, whatever the number of columns."""
+        return 1.0
+
+    def class_variables(self):
+        return [(self.pi.kernel, 1), (self.pi.bias, 0), *super().class_variables()]
+
+    def objectives(self):
+        return {
+            "discriminator": (self._discriminator_terms, [self.body, self.pi]),
+            "generator": (self._generator_terms, self._decoder_layers),
+        }
+
+    def _features(self, inputs):
+        """The last hidden layer of the discriminator, without noise."""
+        return self.body(inputs) if self.top is None else backbones.run(self.top, inputs)
+
+    def _noisy_features(self, inputs):
+        """The same in training."""
+        if self.top is not None or self.is_testing:
+            return self._features(self._disturbed(inputs))
+        return self.body(self._disturbed(inputs), disturb=lambda h: h + HIDDEN_NOISE * self.noise_scale * self.normal(h))
+
+    def _logits(self, inputs):
+        return self.pi(self._features(inputs))
+
+    def _generated(self, batch, labels):
+        """What the discriminator reads of generated rows of these classes, with the gaps of the rows of the batch."""
+        z = self.normal(tf.repeat(batch["x"][:, :1], self.latent_dim, axis=1))
+        return self.observation.expected_features(self._location(z, labels), batch.get("observed"))
+
+    def _discriminator_terms(self, batch):
+        observed = batch.get("observed")
+        inputs = self.observation.features(batch["x"], observed)
+        generated = self._generated(batch, self._drawn_classes(batch["x"]))
+        logits = self.pi(self._noisy_features(inputs))
+        fake_logits = self.pi(self._noisy_features(tf.stop_gradient(generated)))
+        real, fake = real_or_not(tf.reduce_logsumexp(logits, axis=-1), tf.reduce_logsumexp(fake_logits, axis=-1))
+        values = {"classification": self._classification(batch["y"], logits), "real": real, "fake": fake}
+        r = losses.responsibilities(batch["y"], logits)
+        view = self.observation.features(batch["view"], observed) if "view" in batch else inputs
+        return values | self._label_terms(batch, r, lambda: view)
+
+    def _generator_terms(self, batch):
+        labels = self._drawn_classes(batch["x"])
+        fake = self._noisy_features(self._generated(batch, labels))
+        real = self._noisy_features(self.observation.features(batch["x"], batch.get("observed")))
+        class_loss = -tf.reduce_sum(labels * tf.nn.log_softmax(self.pi(fake)), axis=-1)
+        return {
+            "feature_matching": feature_matching(tf.stop_gradient(real), fake, batch["weight"]),
+            "generated_class": self.generator_class_weight * class_loss,
+        }
+
+    # After training
+
+    def score(self, x, observed):
+        """log D / (1 - D), (rows,)."""
+        return tf.reduce_logsumexp(self.class_logits(x, observed), axis=-1)
+
+    def sample(self, codes, rng, as_means):
+        """Rows of x of the given classes: means in all columns but those of categories and truth values, which are drawn.
+
+        Each is the first of several candidates that the discriminator takes for a row of the class, or the likeliest one.
+        """
+
+        def draw(codes):
+            z, labels = self._latent_draw(rng, len(codes), self.latent_dim), tf.one_hot(codes, self.n_classes)
+            return z, self._logits(self.observation.expected_features(self._location(z, labels)))
+
+        location = self._location(self._first_of_class(codes, draw), tf.one_hot(codes, self.n_classes))
+        return self._draw_rows(location, rng, as_means | ~self.drawn)
+
+
+@register
+@with_shared_parameters
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class SemiSupervisedGAN(SemiSupervisedMixin, ScoreMixin, GenerativeEstimator):
+    """A classifier that learns from rows without a label by telling them from those of a generator.
+
+    The discriminator gives a logit l_k(x) for each of K classes, and "generated" is one class more whose logit is 0: with
+    ``Z(x) = sum_k exp l_k(x)``, a row is real with probability ``D(x) = Z(x) / (Z(x) + 1)``, and then of class k with
+    ``q(k | x) = exp l_k(x) / Z(x)``. The generator G makes a row of a standard normal z and a class y from p(y). Two players
+    take turns, each with an optimizer of its own. The discriminator minimises, in nats a row, ::
+
+        -log D(x) - log(1 - D(G(z, y)))
+            + classification_weight * rows / labelled rows * [-log q(label | x)]      (rows with a label)
+            + consistency_weight * cross-entropy[mixture of two rows' r, q(y | mixture of the two rows)]
+
+    where r(y) is the label of a row if it is known and q(y | x) if not; and the generator, with the last hidden layer f of the
+    discriminator, ::
+
+        |mean f(x) - mean f(G(z, y))|^2 + generator_class_weight * [-log q(y | G(z, y))],    means over the batch
+
+    The term of the means is one number a batch, and stands beside each of its rows. Generated categories are probabilities,
+    where rows have ones and zeros; and each generated row has the gaps of a row of the batch, so that they tell nothing.
+
+    Parameters
+    ----------
+    latent_dim : int, default=10
+        Number of dimensions of z, the generator's noise.
+    hidden_layer_sizes : tuple of int, default=(128, 128)
+        Units of the dense layers of the discriminator; the generator mirrors them.
+    encoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
+        The discriminator's body. None takes convolutions for images of 12 pixels a side or more, dense layers elsewhere, which
+        are weight-normalised. A Keras model gives the architecture, and is trained afresh in every fit; a callable returns the
+        model, weights included. It returns features.
+    decoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
+        The generator's body: reads (latent_dim,) values. If it returns as many values as a row has, they are the row.
+    likelihood : "auto", str or dict of column to str, default="auto"
+        The kind of each column, as in `SemiSupervisedVAE`: how it is scaled, and what the generator's values mean, of which
+        the mean is the row.
+    classification_weight : float or "auto", default="auto"
+        Weight of the mean cross-entropy of the labels; "auto" is 1, since all terms are cross-entropies.
+    noise : float, default=0.3
+        Standard deviation of the Gaussian noise on what the discriminator reads in training, in units of standardised
+        columns; that of its hidden layers, which are about standardised too, is 5 / 3 of it. A body of yours gets none inside.
+    generator_class_weight : float, default=0.3
+        Weight of the cross-entropy that makes the generator's rows those of their class. More costs accuracy: a generator as
+        good as the rows leaves the discriminator nothing to learn.
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        One row an epoch: "stage", "loss" and its terms, in nats a row; the loss is the sum over the players, and does not say
+        how far the game has come.
+
+    Notes
+    -----
+    `sample` generates 20 candidates for each row, and takes the first that is predicted to be of its class: the one with the
+    largest q(y | candidate) where none is. The most certain of all would be a caricature of its class. Values are what the
+    generator emits; categories and truth values are drawn with the probabilities that it emits.
+
+    The score of `score_samples` is ``log Z(x)``, the log odds of a row being real and not generated. It is no density: where
+    the generator is as good as the rows it is 0, and of rows unlike both it knows little.
+
+    References
+    ----------
+    T. Salimans et al. (2016), "Improved Techniques for Training GANs", arXiv 1606.03498, section 3.1: feature matching;
+    section 5: D from K logits; the noise is that of its experiments on MNIST.
+    A. Odena et al. (2017), "Conditional Image Synthesis With Auxiliary Classifier GANs", arXiv 1610.09585, eq. 3: the
+    generator's class.
+    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from keras_ssvae import SemiSupervisedGAN, mask_labels
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y_partial = mask_labels(y, labeled=15, random_state=0)
+    >>> model = SemiSupervisedGAN(epochs=100, random_state=0).fit(X, y_partial)
+    >>> model.score(X, y) > 0.85
+    True
+    >>> model.sample(3, y=0, random_state=0)[0].shape
+    (3, 4)
+    """
+
+    noise: float = 0.3
+    generator_class_weight: float = 0.3
+
+    _constraints = {
+        "noise": [Interval(numbers.Real, 0, None, closed="left")],
+        "generator_class_weight": [Interval(numbers.Real, 0, None, closed="left")],
+    }
+
+    _network_class = SemiSupervisedGANNetwork

@@ -1,0 +1,228 @@
+"""SemiSupervisedVAE: the pi layer on any VAE."""
+
+import copy
+import dataclasses
+
+import keras
+import tensorflow as tf
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from keras_ssvae.data.labels import LabelCodec
+from keras_ssvae.estimators.base import GenerativeEstimator
+from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.models.vae import VAE
+from keras_ssvae.networks.latent_class import LatentClassNetwork
+from keras_ssvae.nn import backbones, losses
+from keras_ssvae.nn.layers import Dense, PiLayer
+from keras_ssvae.serialization import register
+
+__all__ = ["SemiSupervisedVAE", "SemiSupervisedVAENetwork"]
+
+
+class SemiSupervisedVAENetwork(LatentClassNetwork):
+    """p(y) p(z) p(v | z, y), with q(z | v) q(y | v); v is x itself, or the code of a VAE below it.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the noise.
+    label_input : {"marginal", "soft"}
+        As in `SemiSupervisedVAE`.
+    **kwargs
+        As in `LatentClassNetwork`.
+    """
+
+    shares_steps = True
+
+    def __init__(self, seed, *, label_input, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.label_input = label_input
+
+    def _make_posterior(self, units):
+        if self.top.gives == "gaussian":
+            self.pi = Dense(self.n_classes, name="pi")
+        else:
+            self.pi = PiLayer(self.latent_dim, self.n_classes, name="pi_layer")
+
+    def _top_layers(self):
+        return [self.top_model, self.pi]
+
+    def class_variables(self):
+        pi = self.pi if self.top.gives == "gaussian" else self.pi.pi
+        return [(pi.kernel, 1), (pi.bias, 0), *super().class_variables()]
+
+    def inherit_vae(self, vae):
+        """Take over every weight of a `VAENetwork` of the same table, bodies and latent variables; one class, without effect.
+
+        Parameters
+        ----------
+        vae : VAENetwork
+            The source.
+        """
+        pairs = [(self.top_model, vae.top_model), (self.bottom_model, vae.bottom_model), (self.likelihood, vae.likelihood)]
+        if vae.head is not None:
+            pairs.append((self.pi.gaussian, vae.head))
+        if self.merge.dense is not None:
+            pairs.append((self.merge.dense, vae.entry))
+        for mine, theirs in pairs:
+            mine.set_weights(theirs.get_weights())
+        self.merge.shift.assign(tf.zeros_like(self.merge.shift))
+
+    def _top(self, v):
+        """q(z | v) and q(y | v): mean, log variance, logits of pi."""
+        out = backbones.run(self.top, v)
+        if self.top.gives == "gaussian":
+            features, mean, log_variance = out
+            return mean, log_variance, self.pi(features)
+        return self.pi(out)
+
+    def _logits(self, inputs):
+        out = backbones.run(self.top, inputs)
+        return self.pi(out[0]) if self.top.gives == "gaussian" else self.pi.pi(out)
+
+    def _latent_mean(self, inputs):
+        return self._top(inputs)[0]
+
+    def _bound(self, inputs, target, codes):
+        mean, log_variance, logits = self._top(inputs)
+        z = self._draw(mean, log_variance)
+        r = losses.responsibilities(codes, logits)
+        if self.label_input == "marginal":
+            parts = self._parts(codes, r)
+            z_of_parts = zip(parts, self._by_part(parts, z), strict=True)
+            merged = [self.merge(z_of_part, classes=part.classes) for part, z_of_part in z_of_parts]
+            reconstruction = -self._averaged(parts, self._log_prob_of_parts(parts, target, merged))
+        else:
+            reconstruction = -self._log_prob_active(target, self._location(z, r))
+        values = {
+            "reconstruction": reconstruction,
+            "kl_latent": self._kl_latent(mean, log_variance),
+            "kl_label": losses.categorical_kl(r, self.log_prior),
+        }
+        return values, logits, r
+
+    def _log_prob_by_class(self, target, z):
+        """log p(v | z, y) for every class, from one call of the decoder: (rows, n_classes)."""
+        return tf.transpose(self._log_prob_stacked(target, self.likelihood(self.bottom_model(self.merge(z)))))
+
+    def _log_weight(self, inputs, target, eps):
+        """log sum_y p(y) p(v | z, y) p(z) / q(z | v) at z from the noise eps, (rows,)."""
+        mean, log_variance, _ = self._top(inputs)
+        z = losses.gaussian_draw(mean, log_variance, eps)
+        log_p_v = tf.reduce_logsumexp(self._log_prob_by_class(target, z) + self.log_prior, axis=-1)
+        return log_p_v + losses.gaussian_log_ratio(z, mean, log_variance)
+
+
+@register
+@with_shared_parameters
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
+    """The pi layer on any variational autoencoder: one model from no label to all labels.
+
+    The encoder's topmost layer gives mu, sigma and pi, the class probabilities; the decoder reads z and the class. The model
+    is ``p(y) p(z) p(v | z, y)`` with ``q(z | v) q(y | v)``, where v is the row x itself or, for images, the
+    code u of a variational autoencoder below: ``p(y) p(z) p(u | z, y) p(x | u)`` with ``q(u | x) q(z | x) q(y | x)``.
+    With r(y) the label of a row where it is known and q(y | v) where it is not, the loss of a row, in nats, is ::
+
+        sum_y r(y) [-log p(v | z, y)] + KL[q(z | v) || p(z)] + KL[r(y) || p(y)]
+            + classification_weight * rows / labelled rows * [-log q(label | v)]      (rows with a label)
+            + consistency_weight * cross-entropy[mixture of two rows' r, q(y | mixture of the two rows)]
+
+    Parameters
+    ----------
+    encoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
+        Body that reads x. None takes convolutions for images of 12 pixels a side or more, dense layers elsewhere. A Keras
+        model gives the architecture, and is trained afresh in every fit; a callable returns the model, weights included. It
+        may return features, or the outputs [mean, log variance, ...] of a variational autoencoder's encoder as it is.
+    label_input : {"marginal", "soft"}, default="marginal"
+        "marginal": the decoder is called with every class and weighted by r. "soft": it is called once, with r itself, as in
+        the paper.
+
+    Notes
+    -----
+    Without a code there is one stage, "train". With one there are three: "pretrain" fits the lower autoencoder to all rows,
+    "semi-supervised" the pi layer's model to its codes, and "together" all layers at once.
+
+    References
+    ----------
+    F. Berkhahn et al. (2019), "Augmenting Variational Autoencoders with Sparse Labels", arXiv 1908.03015: the pi layer.
+    D. P. Kingma et al. (2014), "Semi-supervised Learning with Deep Generative Models", arXiv 1406.5298, eq. 6-9: the bound.
+    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term; its targets are
+    aligned to the class prior as in D. Berthelot et al. (2020), "ReMixMatch", arXiv 1911.09785, section 3.1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from keras_ssvae import SemiSupervisedVAE, mask_labels
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y_partial = mask_labels(y, labeled=15, random_state=0)
+    >>> model = SemiSupervisedVAE(latent_dim=2, random_state=0).fit(X, y_partial)
+    >>> model.score(X, y) > 0.85
+    True
+    >>> model.transform(X).shape
+    (150, 2)
+    """
+
+    label_input: str = "marginal"
+
+    _constraints = {"label_input": [StrOptions({"marginal", "soft"})]}
+
+    _network_class = SemiSupervisedVAENetwork
+
+    @classmethod
+    def from_vae(cls, vae, **params):
+        """A semi-supervised estimator that starts from a trained variational autoencoder.
+
+        Parameters
+        ----------
+        vae : fitted VAE or SemiSupervisedVAE, or object with Keras models ``encoder`` and ``decoder``
+            An estimator fitted with few labels or none: columns, scaling and all weights are taken over, and `fit` goes on
+            from there; on top of a VAE the pi layer stands directly, without a code. A variational autoencoder in plain Keras:
+            its encoder returns [mean, log variance, ...] or features, its decoder reads the latent variables; both are copied
+            with their weights. They should have been trained on what this estimator reads: images scaled to [0, 1], columns
+            standardised.
+        **params
+            Parameters of the new estimator, in place of those of `vae`.
+
+        Returns
+        -------
+        estimator : SemiSupervisedVAE
+            With ``warm_start=True`` if `vae` is an estimator.
+
+        Raises
+        ------
+        TypeError
+            If `vae` is neither.
+        """
+        if isinstance(vae, (VAE, cls)):
+            check_is_fitted(vae)
+            estimator = copy.deepcopy(vae) if isinstance(vae, cls) else cls._on_top_of(vae)
+            return estimator.set_params(**{"warm_start": True, **params})
+        if all(isinstance(getattr(vae, part, None), keras.Model) for part in ("encoder", "decoder")):
+            bodies = {part: backbones.Pretrained(getattr(vae, part)) for part in ("encoder", "decoder")}
+            return cls(**{"latent_dim": vae.decoder.input_shape[-1], **bodies, **params})
+        raise TypeError(
+            "vae must be a fitted VAE or SemiSupervisedVAE or have Keras models as `encoder` and `decoder`; got "
+            f"{type(vae).__name__}."
+        )
+
+    @classmethod
+    def _on_top_of(cls, vae):
+        """The fitted estimator without labels that says the same as a fitted `VAE`."""
+        names = [field.name for field in dataclasses.fields(cls) if hasattr(vae, field.name)]
+        estimator = cls(code_dim=None, **{name: getattr(vae, name) for name in names})
+        fitted = {
+            name: value for name, value in estimator.get_params(deep=False).items() if name not in cls._not_of_the_network
+        }
+        fitted.update({name: value for name, value in vae._fitted_params.items() if name in fitted})
+        seed = vae.network_.seed
+        network = cls._make_network(fitted, vae.table_, vae._labels, seed, seed)
+        network.inherit_vae(vae.network_)
+        codec = LabelCodec(unlabeled=estimator.unlabeled).fit(None, 0)
+        state = {name: value for name, value in vars(vae).items() if name.endswith("_") or name == "_labels"}
+        state.update(network_=network, _codec=codec, _fitted_params=fitted, _prepared=True)
+        vars(estimator).update(copy.deepcopy({name: value for name, value in state.items() if name != "network_"}))
+        estimator.network_ = network
+        return estimator

@@ -1,0 +1,332 @@
+"""Encoder and decoder bodies: layers without head or loss, by name or from the user.
+
+`resolve_encoder` and `resolve_decoder` turn what a user may pass (None, a name, a Keras model, a callable) into a `Body`.
+To add a backbone of our own, add a function here and a line to `ENCODERS` or `DECODERS`.
+"""
+
+import dataclasses
+import inspect
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+__all__ = [
+    "DECODERS",
+    "ENCODERS",
+    "Body",
+    "Pretrained",
+    "conv_decoder",
+    "conv_encoder",
+    "has_convolutions",
+    "mlp",
+    "resolve_augmentation",
+    "resolve_decoder",
+    "resolve_encoder",
+]
+
+
+@dataclasses.dataclass
+class Body:
+    """A Keras model and what it does with its ends.
+
+    Attributes
+    ----------
+    model : keras.Model
+        The body.
+    shape : tuple of int
+        Shape of one row as the model reads it.
+    gives : {"features", "gaussian", "location", "mean"}
+        What comes out; "gaussian" is an encoder with outputs (features, mean, log variance).
+    """
+
+    model: keras.Model
+    shape: tuple
+    gives: str = "features"
+
+
+class Pretrained:
+    """A callable that returns a copy of a Keras model with its weights: hands trained weights to an estimator.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The trained model; it is not touched.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from keras_ssvae.nn.backbones import Pretrained
+    >>> trained = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> copy = Pretrained(trained)()
+    >>> copy is trained, bool((copy.get_weights()[0] == trained.get_weights()[0]).all())
+    (False, True)
+    """
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self):
+        copy = keras.models.clone_model(self.model)
+        copy.set_weights(self.model.get_weights())
+        return copy
+
+
+def mlp(shape, hidden_layer_sizes, activation, name):
+    """Dense layers of the given sizes; without any, the identity.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one input row.
+    hidden_layer_sizes : sequence of int
+        Units by layer.
+    activation : str or callable
+        Keras activation.
+    name : str
+        Name of the model.
+    """
+    layers = [keras.layers.Flatten(name="flatten")] if len(shape) > 1 else []
+    layers += [keras.layers.Dense(n, activation, name=f"dense_{i}") for i, n in enumerate(hidden_layer_sizes)]
+    return keras.Sequential(
+        [keras.Input(shape), *(layers or [keras.layers.Identity(name="identity", dtype="float32")])], name=name
+    )
+
+
+def _conv_filters(shape):
+    """Filters of the strided convolutions for an image: halved in size until a side is under 8 pixels, at most thrice."""
+    depth = max(1, min(3, int(math.log2(max(8, min(shape[:2])) / 4))))
+    return [32 * 2**i for i in range(depth)]
+
+
+def _check_sizes(hidden_layer_sizes):
+    if not len(hidden_layer_sizes):
+        raise ValueError("hidden_layer_sizes must hold at least one size with convolutions; got ().")
+
+
+def conv_encoder(shape, hidden_layer_sizes, activation, name):
+    """Strided convolutions sized by the image, then one dense layer.
+
+    Parameters
+    ----------
+    shape : tuple (height, width, channels)
+        Shape of one image.
+    hidden_layer_sizes : sequence of int
+        The last entry is the number of units of the dense layer.
+    activation, name
+        As in `mlp`.
+    """
+    _check_sizes(hidden_layer_sizes)
+    layers = [
+        keras.layers.Conv2D(n, 3 if i else 5, 2, "same", activation=activation, name=f"conv_{i}")
+        for i, n in enumerate(_conv_filters(shape))
+    ]
+    dense = keras.layers.Dense(hidden_layer_sizes[-1], activation, name="dense")
+    return keras.Sequential([keras.Input(shape), *layers, keras.layers.Flatten(name="flatten"), dense], name=name)
+
+
+def conv_decoder(shape, hidden_layer_sizes, activation, name, image_shape):
+    """A dense layer and convolutions that double the image up to `image_shape`, cropped to it; emits locations, flat.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one input row.
+    hidden_layer_sizes : sequence of int
+        The first entry is the number of units of the dense layer: the decoder mirrors an encoder.
+    activation, name
+        As in `mlp`.
+    image_shape : tuple (height, width, channels)
+        Shape of one image.
+    """
+    _check_sizes(hidden_layer_sizes)
+    filters = _conv_filters(image_shape)
+    factor = 2 ** len(filters)
+    small = [math.ceil(side / factor) for side in image_shape[:2]]
+    crop = [factor * s - side for s, side in zip(small, image_shape[:2], strict=True)]
+    layers = [
+        keras.layers.Dense(hidden_layer_sizes[-1], activation, name="dense"),
+        keras.layers.Dense(small[0] * small[1] * filters[-1], activation, name="dense_image"),
+        keras.layers.Reshape((*small, filters[-1]), name="image"),
+    ]
+    for i, n in enumerate([*filters[-2::-1], image_shape[2]]):
+        last = i == len(filters) - 1
+        layers.append(
+            keras.layers.Conv2DTranspose(
+                n, 5 if last else 3, 2, "same", activation=None if last else activation, name=f"conv_{i}"
+            )
+        )
+    layers += [keras.layers.Cropping2D(((0, crop[0]), (0, crop[1])), name="crop"), keras.layers.Flatten(name="flatten")]
+    return keras.Sequential([keras.Input(shape), *layers], name=name)
+
+
+ENCODERS = {"mlp": mlp, "conv": conv_encoder}
+DECODERS = {"mlp": mlp, "conv": conv_decoder}
+
+
+def _from_user(value, parameter):
+    """A fresh copy of the user's Keras model, or what the user's callable returns."""
+    accepted = (
+        f"{parameter} must be a Keras model with one input of known shape (a Sequential model with keras.Input, or a "
+        "functional model)"
+    )
+    if isinstance(value, keras.Model):
+        if not getattr(value, "inputs", None):  # a subclass of keras.Model with layers that only its code knows
+            raise ValueError(f"{accepted}, or a callable that returns one; {value.name!r} cannot be copied.")
+        model = keras.models.clone_model(value)
+    else:
+        model = value()
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"{parameter} must return a Keras model; it returned {type(model).__name__}.")
+    if not model.built or not isinstance(getattr(model, "input_shape", None), tuple) or None in model.input_shape[1:]:
+        raise ValueError(
+            f"{parameter} must be a Keras model with one input of known shape (a Sequential model with keras.Input, or a "
+            f"functional model); got {model.name!r}."
+        )
+    return model
+
+
+def _check_kind(value, parameter, names):
+    if value is None or isinstance(value, keras.Model) or (isinstance(value, str) and value in names):
+        return
+    if callable(value) and not inspect.isclass(value):
+        return
+    raise ValueError(
+        f"{parameter} must be None, one of {sorted(names)}, a Keras model or a callable that returns one; got {value!r}."
+    )
+
+
+def _gaussian_encoder(model):
+    """The user's encoder with outputs [mean, log variance, ...] as a model that also gives the layer below the mean."""
+    mean, log_variance = model.outputs[:2]
+    history = mean._keras_history
+    below = history.operation._inbound_nodes[history.node_index].input_tensors
+    features = keras.layers.Flatten(name="pi_features")(below[0] if len(below) == 1 else mean)
+    return keras.Model(model.inputs, [features, mean, log_variance], name=model.name)
+
+
+def resolve_encoder(encoder, image_shape, n_columns, hidden_layer_sizes, activation):
+    """The body that reads the encoded x.
+
+    Parameters
+    ----------
+    encoder : None, str, keras.Model or callable
+        None chooses "conv" for images of at least 12 pixels a side and "mlp" otherwise.
+    image_shape : tuple (height, width, channels) or None
+        Shape of one image, None for a table.
+    n_columns : int
+        Number of columns of the encoded x.
+    hidden_layer_sizes, activation
+        See `mlp`.
+
+    Returns
+    -------
+    Body
+        Reads rows of `Body.shape`.
+    """
+    _check_kind(encoder, "encoder", ENCODERS)
+    shape = image_shape or (n_columns,)
+    if encoder is None or isinstance(encoder, str):
+        name = encoder or ("conv" if image_shape and min(image_shape[:2]) >= 12 else "mlp")
+        if name == "conv" and image_shape is None:
+            raise ValueError("encoder='conv' needs images, X of shape (n, height, width[, channels]).")
+        return Body(ENCODERS[name](shape, hidden_layer_sizes, activation, "encoder"), shape)
+    model = _from_user(encoder, "encoder")
+    if math.prod(model.input_shape[1:]) != n_columns:
+        raise ValueError(f"encoder reads rows of shape {model.input_shape[1:]}; X has rows of shape {shape}.")
+    if len(model.outputs) >= 2:
+        return Body(_gaussian_encoder(model), model.input_shape[1:], "gaussian")
+    if len(model.output_shape) != 2:
+        model = keras.Sequential([model, keras.layers.Flatten(name="flatten")], name=model.name)
+    return Body(model, model.input_shape[1:])
+
+
+def resolve_decoder(decoder, input_dim, image_shape, n_columns, hidden_layer_sizes, activation, conv):
+    """The body between the latent variables and the likelihood.
+
+    Parameters
+    ----------
+    decoder : None, str, keras.Model or callable
+        None follows `conv`.
+    input_dim : int
+        Number of values in a row the body reads.
+    image_shape, n_columns, hidden_layer_sizes, activation
+        See `resolve_encoder`.
+    conv : bool
+        Whether the encoder is convolutional.
+
+    Returns
+    -------
+    Body
+        "mean" where the user's model returns rows of the size of x, else "features" or "location".
+    """
+    _check_kind(decoder, "decoder", DECODERS)
+    if decoder is None or isinstance(decoder, str):
+        name = decoder or ("conv" if conv else "mlp")
+        if name == "conv":
+            if image_shape is None:
+                raise ValueError("decoder='conv' needs images, X of shape (n, height, width[, channels]).")
+            model = conv_decoder((input_dim,), hidden_layer_sizes, activation, "decoder", image_shape)
+            return Body(model, (input_dim,), "location")
+        return Body(mlp((input_dim,), hidden_layer_sizes, activation, "decoder"), (input_dim,))
+    model = _from_user(decoder, "decoder")
+    if model.input_shape[1:] != (input_dim,):
+        raise ValueError(
+            f"decoder must read rows of shape ({input_dim},), the latent variables; it reads {model.input_shape[1:]}."
+        )
+    if len(model.outputs) != 1:
+        raise ValueError(f"decoder must be a Keras model with one output; {model.name!r} has {len(model.outputs)}.")
+    gives = "mean" if int(np.prod(model.output_shape[1:])) == n_columns else "features"
+    flat = (
+        model
+        if len(model.output_shape) == 2
+        else keras.Sequential([model, keras.layers.Flatten(name="flatten")], name=model.name)
+    )
+    return Body(flat, (input_dim,), gives)
+
+
+def resolve_augmentation(augmentation, image_shape):
+    """A function that changes flat rows at random, as a fresh copy of the user's Keras layer does.
+
+    Parameters
+    ----------
+    augmentation : None or keras.layers.Layer
+        Reads and returns images, or rows of a table; applied with ``training=True``.
+    image_shape : tuple (height, width, channels) or None
+        Shape of one image, None for a table.
+
+    Returns
+    -------
+    function or None
+        (rows, n_columns) tensor -> (rows, n_columns) tensor.
+    """
+    if augmentation is None:
+        return None
+    if not isinstance(augmentation, keras.layers.Layer):
+        raise TypeError(f"augmentation must be None or a Keras layer; got {augmentation!r}.")
+    layer = type(augmentation).from_config(augmentation.get_config())
+
+    def augment(rows):
+        images = rows if image_shape is None else tf.reshape(rows, (-1, *image_shape))
+        return tf.cast(tf.reshape(layer(images, training=True), tf.shape(rows)), rows.dtype)
+
+    return augment
+
+
+def has_convolutions(model):
+    """Whether a model holds convolutions, at any depth; XLA compiles those for CPUs very slowly.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The model.
+    """
+    return any("Conv" in type(layer).__name__ or hasattr(layer, "layers") and has_convolutions(layer) for layer in model.layers)
+
+
+def run(body, rows, training=None):
+    """Feed flat rows to a body; what it gives is in single precision."""
+    if len(body.shape) > 1:
+        rows = tf.reshape(rows, (-1, *body.shape))
+    return tf.nest.map_structure(lambda values: tf.cast(values, tf.float32), body.model(rows, training=training))

@@ -1,0 +1,115 @@
+"""Pieces of a hierarchy of Gaussian latent variables: layers with normalised features, and what one Gaussian is to another."""
+
+import keras
+import tensorflow as tf
+
+from keras_ssvae.nn.layers import Dense, Layer
+
+__all__ = ["BatchNormalization", "NormalizedDense", "precision_weighted", "relative_gaussian_kl"]
+
+
+def precision_weighted(mean, log_variance, other_mean, other_log_variance):
+    """The normalised product of two Gaussians: mean and log variance by element.
+
+    Precisions add up, and the mean is that of both means weighted by precision (Sonderby et al. 2016, arXiv 1602.02282,
+    eq. 17-19).
+
+    Parameters
+    ----------
+    mean, log_variance, other_mean, other_log_variance : tensors of shapes that broadcast
+        The two Gaussians.
+    """
+    share = tf.sigmoid(other_log_variance - log_variance)  # of the first precision in their sum, without a quotient
+    merged = tf.minimum(log_variance, other_log_variance) - tf.math.softplus(-tf.abs(log_variance - other_log_variance))
+    return share * mean + (1.0 - share) * other_mean, merged
+
+
+def relative_gaussian_kl(mean, log_variance, prior_mean, prior_log_variance):
+    """KL[N(mean, exp(log_variance)) || N(prior_mean, exp(prior_log_variance))] by element.
+
+    Parameters
+    ----------
+    mean, log_variance, prior_mean, prior_log_variance : tensors of shapes that broadcast
+        The two Gaussians.
+    """
+    log_ratio = log_variance - prior_log_variance
+    return 0.5 * (tf.square(mean - prior_mean) * tf.exp(-prior_log_variance) + tf.exp(log_ratio) - 1.0 - log_ratio)
+
+
+class BatchNormalization(Layer):
+    """Features standardised over the rows of a batch, each as often as it counts; afterwards by running means of the same.
+
+    The layer of Keras knows no weights, so that a row of weight 2 would not be a row given twice, and one of weight 0 not
+    nothing. The running means are exponential averages, without the bias of their start and so right after a short training
+    too. They forget at the pace at which the weights can move: where the learning rate falls, they average over more batches.
+
+    Parameters
+    ----------
+    epsilon : float, default=1e-3
+        Added to variances.
+    """
+
+    def __init__(self, epsilon=1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, x_shape, share_shape=None, pace_shape=None):
+        units = (x_shape[-1],)
+        self.scale = self.add_weight(shape=units, initializer="ones", name="scale")
+        self.shift = self.add_weight(shape=units, initializer="zeros", name="shift")
+        self.mean = self.add_weight(shape=units, initializer="zeros", trainable=False, name="mean")
+        self.variance = self.add_weight(shape=units, initializer="ones", trainable=False, name="variance")
+        self.evidence = self.add_weight(shape=(), initializer="zeros", trainable=False, name="evidence")  # 1 in the long run
+
+    def call(self, x, share=None, pace=None):
+        """Standardise features.
+
+        Parameters
+        ----------
+        x : (rows, units) tensor
+            Features.
+        share : (rows,) tensor or None
+            Inside an optimizer step the share of each row in the weight of the batch, sums to one. None: the running means
+            are used, and stay as they are.
+        pace : scalar tensor or None
+            Inside an optimizer step the weight of this batch in the exponential averages.
+        """
+        mean, variance = self.mean, self.variance
+        if share is not None:
+            mean = tf.einsum("r,ru->u", share, x)
+            variance = tf.einsum("r,ru->u", share, tf.square(x - mean))
+            self._remember(mean, variance, pace)
+        factor = self.scale * tf.math.rsqrt(variance + self.epsilon)
+        return x * factor + (self.shift - mean * factor)
+
+    def _remember(self, mean, variance, pace):
+        self.evidence.assign_add(pace * (1.0 - self.evidence))
+        rate = pace / self.evidence
+        self.mean.assign_add(rate * (mean - self.mean))
+        self.variance.assign_add(rate * (variance - self.variance))
+
+
+class NormalizedDense(Layer):
+    """A dense layer, `BatchNormalization` of its features, and an activation.
+
+    Parameters
+    ----------
+    units : int
+        Width of the layer.
+    activation : str or callable
+        Keras activation.
+    """
+
+    def __init__(self, units, activation, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = Dense(units, name="dense")
+        self.normalize = BatchNormalization(name="normalize")
+        self.activation = keras.activations.get(activation)
+
+    def build(self, shape):
+        self.dense.build(shape)
+        self.normalize.build((*shape[:-1], self.dense.units))
+
+    def call(self, x, share=None, pace=None):
+        """(rows, dim) -> (rows, units); `share` and `pace` as in `BatchNormalization`."""
+        return self.activation(self.normalize(self.dense(x), share, pace))

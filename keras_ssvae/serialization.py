@@ -1,0 +1,412 @@
+"""One fitted state: pickle, `save` and `load`. `load` reads data and executes none of it.
+
+A fitted estimator is its parameters, its attributes, and the weights of its network. The network itself is a pure function of
+the first two, so it is built again and given its weights.
+"""
+
+import importlib
+import inspect
+import io
+import json
+import os
+import struct
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+import keras_ssvae
+from keras_ssvae.seeding import isolated_seed
+
+__all__ = ["load", "pack_network", "register", "registered_name", "save", "unpack_network"]
+
+FORMAT = 1
+UNREADABLE = (  # what reading a damaged or altered file can come to
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+TAGS = {
+    *(
+        "array",
+        "categories",
+        "dict",
+        "dtype",
+        "estimator",
+        "frame",
+        "index",
+        "interval",
+        "layer",
+        "missing",
+        "model",
+        "objects",
+    ),
+    *("optimizer", "part", "scalar", "series", "tuple"),
+}
+_registered = {}  # name in a file -> class; the one list of what `load` may make, besides scikit-learn's and Keras' own
+
+
+def register(cls=None, *, name=None):
+    """Class decorator: objects of the class, a family of yours for one, may be saved and loaded.
+
+    `load` makes registered classes only, and finds them by this name: register them before.
+
+    Parameters
+    ----------
+    cls : type
+        The class: an estimator, or what its attributes are made of.
+    name : str, default=None
+        What a file calls it; None is the name of a class of this package, and module and name of any other.
+
+    Returns
+    -------
+    type
+        The same class; without `cls`, a decorator.
+
+    Raises
+    ------
+    ValueError
+        If another class has the name.
+    """
+    if cls is None:
+        return lambda cls: register(cls, name=name)
+    place = f"{cls.__module__}.{cls.__qualname__}"
+    name = name or (cls.__name__ if cls.__module__.startswith("keras_ssvae.") else place)
+    other = _registered.get(name, cls)
+    if f"{other.__module__}.{other.__qualname__}" != place:  # the same place: a cell of a notebook that was run again
+        raise ValueError(f"{name!r} is the registered name of {other!r} already; pass another name for {place}.")
+    _registered[name] = cls
+    return cls
+
+
+def registered_name(cls):
+    """The name under which a class is registered, None if it is not: a class of the same name does not count.
+
+    Parameters
+    ----------
+    cls : type
+        Any class.
+    """
+    return next((name for name, known in _registered.items() if known is cls), None)
+
+
+def pack_network(state):
+    """The pickled state of an estimator: the network replaced by its seed and weights.
+
+    Parameters
+    ----------
+    state : dict
+        Attributes of a fitted estimator.
+    """
+    network = state["network_"]
+    return {**state, "network_": {"seed": network.seed, "weights": network.get_weights()}}
+
+
+def unpack_network(blank, state):
+    """The opposite of `pack_network`.
+
+    Parameters
+    ----------
+    blank : GenerativeEstimator
+        An empty estimator of the class; used up.
+    state : dict
+        What `pack_network` returned.
+    """
+    packed = state.get("network_")
+    if not isinstance(packed, dict):
+        return state
+    blank.__dict__.update({name: value for name, value in state.items() if name != "network_"})
+    network = blank._rebuild_network(packed["seed"])
+    network.set_weights(packed["weights"])
+    return {**state, "network_": network}
+
+
+def save(estimator, path):
+    """Write a fitted estimator to one file.
+
+    Parameters
+    ----------
+    estimator : GenerativeEstimator
+        Fitted.
+    path : str or path-like
+        The file; it is replaced only when all is written.
+
+    Raises
+    ------
+    TypeError
+        If a parameter cannot be written as data; pickle is the way then.
+    """
+    check_is_fitted(estimator)
+    registered = registered_name(type(estimator))
+    if registered is None:
+        raise TypeError(
+            f"save cannot write a {type(estimator).__module__}.{type(estimator).__qualname__}, which load could not make: its "
+            "class is not registered. Decorate it with keras_ssvae.register, or use pickle."
+        )
+    state = pack_network(estimator.__dict__)
+    writer = _Writer()
+    with isolated_seed(0):  # Keras draws from the global generators when it makes layers
+        fitted = state["_fitted_params"] = dict(state["_fitted_params"])
+        for holder in (state, fitted):
+            for name in ("encoder", "decoder"):
+                if callable(holder.get(name)) and not isinstance(holder[name], keras.Model):
+                    holder[name] = holder[name]()  # the architecture it stands for; the weights are the network's
+        tree = {"dict": [[name, writer.tree(value, name)] for name, value in state.items()]}
+    header = {"format": FORMAT, "version": keras_ssvae.__version__, "estimator": registered, "state": tree}
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # as any other file: a temporary one is for its owner alone
+        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("estimator.json", json.dumps(header))
+            for name, content in writer.files.items():
+                archive.writestr(name, content)
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def load(path):
+    """Read an estimator that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    estimator : GenerativeEstimator
+        Fitted; predicts as the saved one did. An `encoder` or `decoder` that was a callable is now a Keras model.
+
+    Raises
+    ------
+    ValueError
+        If the file is not one of ours, or of a later format.
+    """
+    if not zipfile.is_zipfile(path):
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"No such file: {os.fspath(path)!r}.")
+        raise ValueError(f"{os.fspath(path)!r} is not a file that keras_ssvae wrote.")
+    try:
+        with zipfile.ZipFile(path) as archive, isolated_seed(0):
+            return _read(archive)
+    except UNREADABLE as error:
+        raise ValueError(f"Cannot read {os.fspath(path)!r}: {error or type(error).__name__}") from error
+
+
+def _read(archive):
+    if "estimator.json" not in archive.namelist():
+        raise ValueError("it is not a file that keras_ssvae wrote.")
+    header = json.loads(archive.read("estimator.json"))
+    if header["format"] > FORMAT:
+        raise ValueError(f"it was written by keras_ssvae {header['version']}, which is newer than this one.")
+    cls = _registered.get(header["estimator"])
+    if not hasattr(cls, "_rebuild_network"):
+        raise ValueError(f"it names an unknown estimator, {header['estimator']!r}: is its class registered?")
+    state = _Reader(archive).value(header["state"])
+    estimator = cls.__new__(cls)
+    estimator.__dict__.update(unpack_network(cls.__new__(cls), state))
+    check_is_fitted(estimator, "network_")
+    return estimator
+
+
+class _Writer:
+    """Values -> a tree for JSON, and files for what JSON cannot hold. A tagged value is a dict with the one key of its tag."""
+
+    def __init__(self):
+        self.files = {}
+
+    def _file(self, suffix, content):
+        name = f"{len(self.files)}.{suffix}"
+        self.files[name] = content
+        return name
+
+    def tree(self, value, where):
+        if value is None or isinstance(value, (bool, int, float, str)) and not isinstance(value, np.generic):
+            return value
+        if isinstance(value, list):
+            return [self.tree(v, where) for v in value]
+        if isinstance(value, dict):
+            return {"dict": [[self.tree(k, where), self.tree(v, f"{where}.{k}")] for k, v in value.items()]}
+        if isinstance(value, pd.Index):
+            dtype = None if isinstance(value, pd.MultiIndex) else value.dtype
+            return {"index": [self.tree(part, where) for part in (list(value.names), value.tolist(), dtype)]}
+        for kind, tag in ((tuple, "tuple"), (pd.Series, "series")):
+            if isinstance(value, kind):
+                return {tag: [self.tree(v, where) for v in (value.tolist() if tag != "tuple" else value)]}
+        if isinstance(value, np.ndarray):
+            return self._array(value, where)
+        if isinstance(value, np.generic):
+            return {"scalar": self._array(np.asarray(value), where)}
+        if isinstance(value, pd.DataFrame):
+            return {"frame": [[str(name), self.tree(list(column), where)] for name, column in value.items()]}
+        if isinstance(value, pd.CategoricalDtype):
+            return {"categories": [self.tree(value.categories, where), bool(value.ordered)]}
+        if isinstance(value, (np.dtype, pd.api.extensions.ExtensionDtype)) and _dtype_name(value) is not None:
+            return {"dtype": _dtype_name(value)}
+        if isinstance(value, pd.Interval):
+            return {"interval": [*(self.tree(end, where) for end in (value.left, value.right)), value.closed]}
+        if value is pd.NA:
+            return {"missing": None}
+        name = registered_name(type(value))
+        if name is not None and not isinstance(value, BaseEstimator):
+            return {"part": [name, self.tree(value.__dict__, where)]}
+        if isinstance(value, BaseEstimator) and (name or type(value).__module__.startswith("sklearn.")):
+            state = {name: self.tree(part, f"{where}.{name}") for name, part in value.__getstate__().items()}
+            return {"estimator": [type(value).__module__, type(value).__name__, {"dict": list(map(list, state.items()))}]}
+        if isinstance(value, keras.Model):
+            return {"model": self._model(value, where)}
+        if type(value).__module__.startswith("keras.") and isinstance(value, keras.optimizers.Optimizer):
+            return {"optimizer": json.loads(json.dumps(keras.optimizers.serialize(value), default=float))}
+        if type(value).__module__.startswith("keras.") and isinstance(value, keras.layers.Layer):
+            return {"layer": keras.saving.serialize_keras_object(value)}
+        raise TypeError(f"save cannot write {where} = {value!r} as data; set it to None or use pickle.")
+
+    def _array(self, value, where):
+        if value.dtype == object:
+            return {"objects": [self.tree(v, where) for v in value.tolist()]}
+        buffer = io.BytesIO()
+        np.save(buffer, value, allow_pickle=False)
+        return {"array": self._file("npy", buffer.getvalue())}
+
+    def _model(self, model, where):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.keras"
+            try:
+                model.save(file)
+                keras.models.load_model(file, compile=False, safe_mode=True)
+            except (TypeError, ValueError, NotImplementedError) as error:  # layers that Keras cannot find by name, or code
+                raise TypeError(f"save cannot write {where} = {model!r} as data; set it to None or use pickle.") from error
+            return self._file("keras", file.read_bytes())
+
+
+def _dtype_name(dtype):
+    """What `pandas.api.types.pandas_dtype` reads; None for a dtype without such a name."""
+    if isinstance(dtype, np.dtype):
+        return "object" if dtype.kind == "O" else dtype.str
+    name = str(dtype)
+    if isinstance(dtype, pd.StringDtype) and dtype.na_value is pd.NA:
+        name = f"string[{dtype.storage}]"
+    if isinstance(dtype, pd.ArrowDtype) and name == "string[pyarrow]":  # which is the name of another dtype
+        name = "utf8[pyarrow]"
+    try:
+        return name if pd.api.types.pandas_dtype(name) == dtype else None
+    except (NotImplementedError, TypeError):
+        return None
+
+
+class _Reader:
+    """The opposite of `_Writer`."""
+
+    def __init__(self, archive):
+        self.archive = archive
+
+    def value(self, tree):
+        if isinstance(tree, list):
+            return [self.value(v) for v in tree]
+        if not isinstance(tree, dict):
+            return tree
+        ((tag, content),) = tree.items()
+        if tag not in TAGS:
+            raise ValueError(f"unknown tag {tag!r}")
+        return getattr(self, f"_{tag}")(content)
+
+    def _dict(self, content):
+        return {self.value(k): self.value(v) for k, v in content}
+
+    def _tuple(self, content):
+        return tuple(self.value(content))
+
+    def _index(self, content):
+        names, values, dtype = (self.value(part) for part in content)
+        return pd.Index(values, dtype=dtype).set_names(names)
+
+    def _interval(self, content):
+        return pd.Interval(*self.value(content))
+
+    def _series(self, content):
+        return pd.Series(self.value(content))
+
+    def _array(self, content):
+        return np.load(io.BytesIO(self.archive.read(content)), allow_pickle=False)
+
+    def _scalar(self, content):
+        return self.value(content)[()]
+
+    def _objects(self, content):
+        out = np.empty(len(content), object)
+        out[:] = self.value(content)
+        return out
+
+    def _frame(self, content):
+        return pd.DataFrame({name: self.value(column) for name, column in content})
+
+    def _dtype(self, content):
+        return pd.api.types.pandas_dtype(content)
+
+    def _categories(self, content):
+        categories, ordered = content
+        return pd.CategoricalDtype(self.value(categories), ordered)
+
+    def _layer(self, content):
+        layer = keras.saving.deserialize_keras_object(content, safe_mode=True)
+        if not isinstance(layer, keras.layers.Layer):
+            raise ValueError(f"{content['class_name']!r} is no layer of Keras")
+        return layer
+
+    def _estimator(self, content):
+        module, name, state = content
+        if module.split(".")[0] == "sklearn":
+            cls = getattr(importlib.import_module(module), name)
+            known = inspect.isclass(cls) and cls.__module__.startswith("sklearn.")
+        else:
+            cls = _registered.get(name)
+            known = cls is not None and not hasattr(cls, "_rebuild_network")  # a whole family has a file of its own
+        if not (known and issubclass(cls, BaseEstimator)):
+            raise ValueError(f"{module}.{name} is no estimator of scikit-learn, nor registered")
+        estimator = cls.__new__(cls)
+        estimator.__setstate__(self.value(state))
+        return estimator
+
+    def _missing(self, content):
+        return pd.NA
+
+    def _part(self, content):
+        name, state = content
+        cls = _registered.get(name)
+        if cls is None or issubclass(cls, BaseEstimator):
+            raise ValueError(f"unknown part {name!r}")
+        part = cls.__new__(cls)
+        part.__dict__.update(self.value(state))
+        return part
+
+    def _model(self, content):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.keras"
+            file.write_bytes(self.archive.read(content))
+            return keras.models.load_model(file, compile=False, safe_mode=True)
+
+    def _optimizer(self, content):
+        optimizer = keras.optimizers.deserialize(content)
+        if not isinstance(optimizer, keras.optimizers.Optimizer):
+            raise ValueError(f"{content['class_name']!r} is no optimizer of Keras")
+        return optimizer
