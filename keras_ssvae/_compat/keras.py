@@ -1,0 +1,105 @@
+"""Private names of Keras: what its `fit` calls, what a model is made of, what an optimizer holds."""
+
+import types
+
+import keras
+
+__all__ = ["TrainableModel", "all_layers", "layer_below", "learning_rate_of", "variables_of"]
+
+
+class TrainableModel(keras.Model):
+    """A model whose `fit` calls functions that it is given, for what Keras would make of `train_step` and `test_step`.
+
+    Keras nests two graph functions, of which it never frees the inner one; and its metrics cost more than a small step.
+
+    Attributes
+    ----------
+    held : SimpleNamespace
+        Objects that belong to the model and that Keras must not take for parts of it.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.held = types.SimpleNamespace(functions={}, driver=None)
+
+    def drive(self, driver, optimizer, run_eagerly=False):
+        """Let `fit` call ``driver.train`` and ``driver.evaluate``, iterator -> {name: mean so far}, and ``driver.reset``.
+
+        Parameters
+        ----------
+        driver : object
+            With these methods.
+        optimizer : keras.optimizers.Optimizer
+            What callbacks find as the model's optimizer.
+        run_eagerly : bool, default=False
+            What Keras is told of how the driver works.
+        """
+        self.held.driver = driver
+        self.compile(optimizer=optimizer, jit_compile=False, run_eagerly=run_eagerly)
+
+    def release(self):
+        """Let go of the driver and its optimizer."""
+        self.held.driver = self.train_function = self.test_function = None
+        if self.compiled:
+            self.compiled = False
+            self._compile_config = None  # where Keras keeps the optimizer, too
+            del self.optimizer  # and not None, which TensorFlow's own list of attributes would not notice
+
+    def make_train_function(self, force=False):
+        self.train_function = self.held.driver.train
+
+    def make_test_function(self, force=False):
+        self.test_function = self.held.driver.evaluate
+
+    @property
+    def metrics(self):
+        return []  # the driver's functions return the means so far
+
+    def reset_metrics(self):
+        if self.held.driver is not None:
+            self.held.driver.reset()
+
+
+def all_layers(model):
+    """The layers of a model at any depth, in the order in which they are its attributes.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The model.
+    """
+    return list(model._flatten_layers(include_self=False))
+
+
+def layer_below(tensor):
+    """The inputs of the layer that gave a tensor of a functional model: a list of tensors.
+
+    Parameters
+    ----------
+    tensor : KerasTensor
+        An output.
+    """
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index].input_tensors
+
+
+def learning_rate_of(optimizer):
+    """The learning rate as it was given, a number, a variable or a schedule: the public property evaluates it.
+
+    Parameters
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        Any.
+    """
+    return optimizer._learning_rate
+
+
+def variables_of(optimizer):
+    """The variables that an optimizer was built for.
+
+    Parameters
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        Built.
+    """
+    return optimizer._trainable_variables

@@ -1,0 +1,30 @@
+"""Private names of scikit-learn that an estimator of its kind cannot do without."""
+
+# parameters are checked as in scikit-learn's own estimators, with its messages
+from sklearn.base import _fit_context as fit_context
+
+# rows of whatever container a user passes, as scikit-learn's own meta-estimators take them
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+# whether `set_output` asks for a frame, which needs names of all columns
+from sklearn.utils._set_output import _get_output_config as get_output_config
+
+# names of columns and weights of rows are checked with scikit-learn's messages
+from sklearn.utils.validation import _check_feature_names as check_feature_names
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _get_feature_names as get_feature_names
+from sklearn.utils.validation import _is_fitted as is_fitted
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "check_feature_names",
+    "check_sample_weight",
+    "fit_context",
+    "get_feature_names",
+    "get_output_config",
+    "is_fitted",
+    "safe_indexing",
+]
