@@ -31,7 +31,7 @@ _MODULE_OF = {
     "labeled_scorer": "model_selection",
     "load": "models",
     "mask_labels": "model_selection",
-    "register": "serialization",
+    "register": "registry",
 }
 
 __all__ = [*_MODULE_OF, "__version__"]

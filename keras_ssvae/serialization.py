@@ -22,9 +22,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 import keras_ssvae
+from keras_ssvae.registry import registered_class, registered_name
 from keras_ssvae.seeding import isolated_seed
 
-__all__ = ["load", "pack_network", "register", "registered_name", "save", "unpack_network"]
+__all__ = ["load", "pack_network", "save", "unpack_network"]
 
 FORMAT = 1
 UNREADABLE = (  # what reading a damaged or altered file can come to
@@ -58,51 +59,6 @@ TAGS = {
     ),
     *("optimizer", "part", "scalar", "series", "tuple"),
 }
-_registered = {}  # name in a file -> class; the one list of what `load` may make, besides scikit-learn's and Keras' own
-
-
-def register(cls=None, *, name=None):
-    """Class decorator: objects of the class, a family of yours for one, may be saved and loaded.
-
-    `load` makes registered classes only, and finds them by this name: register them before.
-
-    Parameters
-    ----------
-    cls : type
-        The class: an estimator, or what its attributes are made of.
-    name : str, default=None
-        What a file calls it; None is the name of a class of this package, and module and name of any other.
-
-    Returns
-    -------
-    type
-        The same class; without `cls`, a decorator.
-
-    Raises
-    ------
-    ValueError
-        If another class has the name.
-    """
-    if cls is None:
-        return lambda cls: register(cls, name=name)
-    place = f"{cls.__module__}.{cls.__qualname__}"
-    name = name or (cls.__name__ if cls.__module__.startswith("keras_ssvae.") else place)
-    other = _registered.get(name, cls)
-    if f"{other.__module__}.{other.__qualname__}" != place:  # the same place: a cell of a notebook that was run again
-        raise ValueError(f"{name!r} is the registered name of {other!r} already; pass another name for {place}.")
-    _registered[name] = cls
-    return cls
-
-
-def registered_name(cls):
-    """The name under which a class is registered, None if it is not: a class of the same name does not count.
-
-    Parameters
-    ----------
-    cls : type
-        Any class.
-    """
-    return next((name for name, known in _registered.items() if known is cls), None)
 
 
 def pack_network(state):
@@ -219,7 +175,7 @@ def _read(archive):
     header = json.loads(archive.read("estimator.json"))
     if header["format"] > FORMAT:
         raise ValueError(f"it was written by keras_ssvae {header['version']}, which is newer than this one.")
-    cls = _registered.get(header["estimator"])
+    cls = registered_class(header["estimator"])
     if not hasattr(cls, "_rebuild_network"):
         raise ValueError(f"it names an unknown estimator, {header['estimator']!r}: is its class registered?")
     state = _Reader(archive).value(header["state"])
@@ -379,7 +335,7 @@ class _Reader:
             cls = getattr(importlib.import_module(module), name)
             known = inspect.isclass(cls) and cls.__module__.startswith("sklearn.")
         else:
-            cls = _registered.get(name)
+            cls = registered_class(name)
             known = cls is not None and not hasattr(cls, "_rebuild_network")  # a whole family has a file of its own
         if not (known and issubclass(cls, BaseEstimator)):
             raise ValueError(f"{module}.{name} is no estimator of scikit-learn, nor registered")
@@ -392,7 +348,7 @@ class _Reader:
 
     def _part(self, content):
         name, state = content
-        cls = _registered.get(name)
+        cls = registered_class(name)
         if cls is None or issubclass(cls, BaseEstimator):
             raise ValueError(f"unknown part {name!r}")
         part = cls.__new__(cls)

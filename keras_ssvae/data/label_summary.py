@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.linear_model import RidgeClassifier
 from sklearn.neighbors import NearestNeighbors
 
-from keras_ssvae.data.samplers import canonical_order
-from keras_ssvae.serialization import register
+from keras_ssvae.data.rows import canonical_order
+from keras_ssvae.registry import register
 
 __all__ = ["LabelSummary", "class_prior", "label_agreement", "linear_agreement", "summarise_labels"]
 

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 
-from keras_ssvae.serialization import register
+from keras_ssvae.registry import register
 
 __all__ = ["UNLABELED", "LabelCodec", "UnlabeledWarning", "UnreadLabels", "distinct_labels", "is_unlabeled"]
 

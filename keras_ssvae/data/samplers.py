@@ -1,4 +1,4 @@
-"""PreparedRows arrays -> chunks of batches: shuffling, weights as sampling rates, labelled rows in every batch.
+"""Prepared rows -> chunks of batches: shuffling, weights as sampling rates, labelled rows in every batch.
 
 Rows are drawn, not weighted: an epoch is a set of evenly spaced positions on the cumulative weight of the rows, in random
 order. With equal weights that is a shuffle in which the last batch is filled from the epoch's own rows; a row of weight 2 is
@@ -8,92 +8,24 @@ first, so the order in which the user's rows come does not matter.
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from keras_ssvae.data.tables import PreparedRows
+from keras_ssvae.data.rows import BLOCK, PreparedRows, index_dtype
 
 __all__ = [
     "BatchSampler",
     "Stratum",
-    "canonical_order",
     "draw_weights",
     "labeled_rows_per_batch",
-    "named_arrays",
-    "row_keys",
     "strata_by_class",
     "untuned",
 ]
 
-BLOCK = 2**16  # cells at a time where each needs several numbers: memory is for x
 
-
-def named_arrays(encoded, codes):
-    """Rows by the names that they have in a batch: "x", "y", and "observed" where cells are missing.
-
-    Parameters
-    ----------
-    encoded : PreparedRows
-        Rows.
-    codes : (n,) int32 array
-        Class codes.
-    """
-    arrays = {"x": encoded.x, "y": codes}
-    return arrays if encoded.observed is None else {**arrays, "observed": encoded.observed}
-
-
-def row_keys(x, codes, observed=None):
-    """A number for each row that depends on what it holds and not on where it stands.
-
-    Parameters
-    ----------
-    x : (n, n_columns) float32 array
-        PreparedRows rows.
-    codes : (n,) int array
-        Class codes.
-    observed : (n, n_columns) array or None
-        0 where a cell is missing.
-
-    Returns
-    -------
-    (n,) uint64 array
-        Equal rows have equal keys.
-    """
-    factors = np.random.RandomState(0).randint(1, 2**63 - 1, size=x.shape[1] + 1, dtype=np.uint64) | np.uint64(1)
-    key = codes.astype(np.int64).view(np.uint64) * factors[-1]
-    step = max(1, BLOCK // x.shape[1])
-    for start in range(0, len(x), step):  # the bits of a block as 64-bit integers, hashed modulo 2**64
-        rows = slice(start, start + step)
-        bits = np.ascontiguousarray(x[rows], np.float32).view(np.uint32).astype(np.uint64)
-        if observed is not None:  # a missing cell holds zero, but is not zero
-            bits = np.where(observed[rows] > 0, bits, np.uint64(2**32))
-        key[rows] += ((bits ^ (bits << np.uint64(29))) * factors[:-1]).sum(axis=1, dtype=np.uint64)
-    return key
-
-
-def canonical_order(x, codes, observed=None):
-    """An order of rows that depends on what they hold and not on where they stand.
-
-    Parameters
-    ----------
-    x, codes, observed
-        As in `row_keys`.
-
-    Returns
-    -------
-    (n,) int array
-        Indices; equal rows stand side by side.
-    """
-    return np.argsort(row_keys(x, codes, observed), kind="stable").astype(_index_dtype(len(x)), copy=False)
-
-
-def _index_dtype(count):
-    """What indices below a number need."""
-    return np.int32 if count <= 2**31 else np.int64
-
-
-def labeled_rows_per_batch(n_labeled, n_rows, batch_size, requested="auto"):
+def labeled_rows_per_batch(n_labeled: int, n_rows: int, batch_size: int, requested: int | str = "auto") -> int:
     """How many rows of a batch carry a label.
 
     "auto" is the share they have among all rows, but at least a third of the batch, and no more than there are.
@@ -126,7 +58,7 @@ class Stratum:
         Their weights, positive.
     """
 
-    def __init__(self, rows, weight):
+    def __init__(self, rows: np.ndarray, weight: np.ndarray):
         self.rows = rows
         self.total = float(weight.sum())
         self._edges = None  # of equal weights, which need none
@@ -134,13 +66,13 @@ class Stratum:
             self._edges = np.cumsum(weight, dtype=np.float64)
             self._edges /= self._edges[-1]
 
-    def draw(self, count, rng):
+    def draw(self, count: int, rng: np.random.RandomState) -> np.ndarray:
         """`count` row indices: each row's share of the draws is its share of the weight, to within one draw."""
-        return self._at(rng.permutation(np.arange(count, dtype=_index_dtype(count))), rng.random_sample())
+        return self._at(rng.permutation(np.arange(count, dtype=index_dtype(count))), rng.random_sample())
 
-    def spread(self, count):
+    def spread(self, count: int) -> np.ndarray:
         """As `draw`, without chance, in canonical order."""
-        return self._at(np.arange(count, dtype=_index_dtype(count)), 0.5)
+        return self._at(np.arange(count, dtype=index_dtype(count)), 0.5)
 
     def _at(self, places, shift):
         """The rows at ``(places + shift) / len(places)`` of the weight."""
@@ -155,15 +87,15 @@ class Stratum:
         return rows
 
 
-def strata_by_class(rows, codes, weight, size):
+def strata_by_class(rows: np.ndarray, y: np.ndarray, weight: np.ndarray, size: int) -> list[tuple[Stratum, int]]:
     """One stratum a class, so that the rarest is in every batch too; one for all where a batch cannot hold every class.
 
     Parameters
     ----------
     rows : (k,) int array
         Indices of rows, in canonical order.
-    codes, weight : (n,) arrays
-        Class codes and weights of all rows.
+    y, weight : (n,) arrays
+        Classes and weights of all rows.
     size : int
         Rows of these in a batch.
 
@@ -172,10 +104,10 @@ def strata_by_class(rows, codes, weight, size):
     list of (Stratum, int)
         With the rows that each gives to a batch, `size` together.
     """
-    classes = np.unique(codes[rows])
+    classes = np.unique(y[rows])
     if not 1 < len(classes) <= size:
         return [(Stratum(rows, weight[rows]), size)]
-    strata = [Stratum(rows[codes[rows] == k], weight[rows[codes[rows] == k]]) for k in classes]
+    strata = [Stratum(rows[y[rows] == k], weight[rows[y[rows] == k]]) for k in classes]
     ideal = np.array([s.total for s in strata]) * size / sum(s.total for s in strata)
     counts = np.maximum(np.floor(ideal), 1).astype(int)
     while counts.sum() != size:  # the rest goes where most is missing; what single rows of rare classes took, to the largest
@@ -184,7 +116,7 @@ def strata_by_class(rows, codes, weight, size):
     return list(zip(strata, counts, strict=True))
 
 
-def draw_weights(strata):
+def draw_weights(strata: list[tuple[Stratum, int]]) -> np.ndarray:
     """What a draw from each stratum stands for: the weighted mean over a batch has the mean over all rows as expectation.
 
     Parameters
@@ -201,7 +133,7 @@ def draw_weights(strata):
     return np.concatenate([np.full(size, s.total / total * batch_size / size) for s, size in strata])
 
 
-def untuned(dataset):
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """A dataset that is not tuned while it runs.
 
     TensorFlow's tuner sleeps twice as long each time, up to a minute, and the end of an iterator waits until it wakes: a fit
@@ -223,10 +155,8 @@ class BatchSampler:
 
     Parameters
     ----------
-    encoded : PreparedRows
-        Training rows.
-    codes : (n,) int32 array
-        Class codes, negative where unlabelled.
+    rows : PreparedRows
+        Training rows, with "y" among their arrays.
     weight : (n,) array
         Row weights, positive.
     batch_size : int
@@ -235,8 +165,10 @@ class BatchSampler:
         Labelled rows a batch; None draws all rows alike.
     seed : int
         Seed of the order.
-    augment : function or None
+    augment : function or None, default=None
         (rows, n_columns) tensor -> the same shape: random changes that a row survives.
+    share : slice, default=slice(None)
+        Which rows of each batch this sampler gives: ``slice(rank, None, size)`` where `size` workers share every batch.
 
     Attributes
     ----------
@@ -253,41 +185,49 @@ class BatchSampler:
     max_joint_steps = 500
     max_sample = 20_000
 
-    def __init__(self, encoded, codes, weight, batch_size, labeled_batch_size, seed, augment=None):
-        self._arrays = named_arrays(encoded, codes)
-        self._augment = augment
+    def __init__(
+        self,
+        rows: PreparedRows,
+        weight: np.ndarray,
+        batch_size: int,
+        labeled_batch_size: int | str | None,
+        seed: int,
+        augment: Callable | None = None,
+        share: slice = slice(None),
+    ):
+        self._arrays, self._weight, self._augment, self._share = rows.arrays, weight, augment, share
         self._rng = np.random.RandomState(seed)
-        order = canonical_order(encoded.x, codes, encoded.observed)
-        labeled, unlabeled = order[codes[order] >= 0], order[codes[order] < 0]
-        self._order, self._weight = order, weight
+        self._order = order = rows.order()
+        labeled, unlabeled = order[rows.y[order] >= 0], order[rows.y[order] < 0]
         if labeled_batch_size is None:
             self.n_labeled, groups = 0, [(order, batch_size)]
             self._strata = [(Stratum(order, weight[order]), batch_size)]
         else:
             self.n_labeled = labeled_rows_per_batch(len(labeled), len(order), batch_size, labeled_batch_size)
             groups = [(labeled, self.n_labeled), (unlabeled, batch_size - self.n_labeled)]
-            self._strata = [part for rows, size in groups if size for part in strata_by_class(rows, codes, weight, size)]
-        self.steps_per_epoch = max(math.ceil(len(rows) / size) for rows, size in groups if size >= batch_size / 2)
-        self._row_weight = draw_weights(self._strata)
+            self._strata = [part for group, size in groups if size for part in strata_by_class(group, rows.y, weight, size)]
+        self.steps_per_epoch = max(math.ceil(len(group) / size) for group, size in groups if size >= batch_size / 2)
+        self._row_weight = draw_weights(self._strata)[share]
+        self.n_labeled = len(range(self.n_labeled)[share])
 
-    def sample(self):
+    def sample(self) -> PreparedRows:
         """Rows of which each is there as often as its weight says: all of them, or `max_sample` spread over them."""
         everything = Stratum(self._order, self._weight[self._order])
         rows = everything.spread(min(max(len(self._order), round(everything.total)), self.max_sample))
-        return PreparedRows(self._arrays["x"], self._arrays.get("observed"))[rows]
+        return PreparedRows(**self._arrays)[rows]
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the rows: TensorFlow keeps the generator of a dataset, and what it refers to, until the process ends."""
         self._arrays, self._strata, self._order, self._weight = {}, [], None, None
 
-    def chunks(self):
+    def chunks(self) -> tuple[int, int]:
         """(chunks an epoch, steps a chunk): equal chunks, as few as memory allows; a few of them are there at a time."""
         share = max(sum(values.nbytes for values in self._arrays.values()) // 32, self.min_chunk_bytes)
         fit = max(1, min(self.max_chunk_bytes, share) // self._batch_bytes())
         count = math.ceil(self.steps_per_epoch / fit)
         return count, math.ceil(self.steps_per_epoch / count)
 
-    def joint_epochs(self, epochs):
+    def joint_epochs(self, epochs: int) -> int:
         """How many of these epochs to give in one chunk: a divisor of their number, 1 unless they are small."""
         fit = min(self.max_joint_bytes, self.max_chunk_bytes) // self._batch_bytes()
         most = min(self.max_joint_steps, fit) // self.steps_per_epoch
@@ -296,7 +236,7 @@ class BatchSampler:
     def _batch_bytes(self):
         return (sum(values[:1].nbytes for values in self._arrays.values()) + 4) * len(self._row_weight)
 
-    def dataset(self, epochs=None, chunk_epochs=1):
+    def dataset(self, epochs: int | None = None, chunk_epochs: int = 1) -> tf.data.Dataset:
         """Chunks of batches as a tf.data.Dataset.
 
         Parameters
@@ -309,14 +249,14 @@ class BatchSampler:
         Returns
         -------
         tf.data.Dataset
-            Of {"x": (steps, rows, n_columns), "y": (steps, rows), "weight": (steps, rows)}.
+            Of the arrays of the rows by name, (steps, rows, ...), and "weight", (steps, rows).
         """
         count, steps = self.chunks()
         shape = (chunk_epochs * steps, len(self._row_weight))
 
         def draw_epoch():
             drawn = [s.draw(count * steps * size, self._rng).reshape(-1, size) for s, size in self._strata]
-            return np.concatenate(drawn, axis=1)
+            return np.concatenate(drawn, axis=1)[:, self._share]
 
         def chunks():
             weight = np.broadcast_to(self._row_weight, shape).astype(np.float32)

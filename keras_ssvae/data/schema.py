@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from keras_ssvae.serialization import register
+from keras_ssvae.registry import register
 
 __all__ = ["ColumnWarning", "Dates", "Durations", "Identifiers", "Levels", "Numbers", "Schema", "TruthValues"]
 

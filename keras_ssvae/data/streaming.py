@@ -1,209 +1,25 @@
-"""Training on more rows than memory holds, and answers about them.
+"""Training on more rows than memory holds.
 
-One pass over a source counts the rows and their labels and keeps some in memory: the labelled rows, where they fit into the
-buffer, and a uniform sample of the others. From these the columns, scales and classes are learned, with weights that say how
-many rows each stands for. Batches are then made of labelled rows in memory and of rows that stream by, shuffled in a pool as
-large as the buffer.
+A `SourceSummary` counts the rows and their labels and keeps some in memory: the labelled rows, where they fit into the buffer,
+and a uniform sample of the others. From these the columns, scales and classes are learned, with weights that say how many rows
+each stands for. Batches are then made of labelled rows in memory and of rows that stream by, shuffled in a pool as large as the
+buffer.
 """
 
+import contextlib
 import dataclasses
-import functools
 import itertools
 import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
-from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae.data.labels import distinct_labels
-from keras_ssvae.data.samplers import (
-    BatchSampler,
-    Stratum,
-    canonical_order,
-    draw_weights,
-    labeled_rows_per_batch,
-    named_arrays,
-    row_keys,
-    strata_by_class,
-)
-from keras_ssvae.data.sources import BLOCK_ROWS, resized, stack, stack_blocks, take
-from keras_ssvae.data.tables import PreparedRows
-from keras_ssvae.training import trainer
+from keras_ssvae.data.rows import PreparedRows
+from keras_ssvae.data.samplers import BatchSampler, Stratum, draw_weights, labeled_rows_per_batch, strata_by_class
+from keras_ssvae.data.sources import BLOCK_ROWS, Source, resized
 
-__all__ = ["RowStream", "Reservoir", "StreamingSampler", "SourceSummary", "blockwise", "fair_limit"]
-
-
-def blockwise(method):
-    """Let a method that answers row by row answer for a source too: block by block, the answers one below the other.
-
-    Parameters
-    ----------
-    method : function
-        (estimator, X, ...) -> array or DataFrame of as many rows as X.
-    """
-
-    @functools.wraps(method)
-    def answer(self, X, *args, **kwargs):
-        source = self._source(X)
-        if source is None:
-            return method(self, X, *args, **kwargs)
-        check_is_fitted(self)
-        return stack([method(self, block, *args, **kwargs) for block, _ in source.blocks()])
-
-    return answer
-
-
-# The first pass
-
-
-def fair_limit(counts, capacity):
-    """The largest number of rows that every group may keep, so that all groups together keep no more than the capacity.
-
-    Parameters
-    ----------
-    counts : (n_groups,) int array
-        Rows of each group.
-    capacity : int
-        Rows in all.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
-    for i, count in enumerate(sorted(counts)):
-        fair = capacity // (len(counts) - i)
-        if count > fair:
-            return max(int(fair), 1)
-        capacity -= count
-    return max(int(max(counts)), 1)
-
-
-class Reservoir:
-    """A uniform sample of the rows of each group, as large as a capacity for all groups allows; small groups are kept whole.
-
-    Every row draws a random key, and those with the smallest keys stay.
-
-    Parameters
-    ----------
-    capacity : int
-        Rows in all.
-    rng : RandomState
-        Source of the keys.
-
-    Attributes
-    ----------
-    counts : (n_groups,) int array
-        Rows of each group that were added.
-    """
-
-    def __init__(self, capacity, rng):
-        self._capacity, self._rng = capacity, rng
-        self._pieces = []
-        self._largest = np.empty(0)  # of each group, the largest key that may still stay
-        self.counts = np.empty(0, int)
-
-    def add(self, groups, **columns):
-        """Offer rows.
-
-        Parameters
-        ----------
-        groups : (k,) int array
-            ColumnGroup of each row, from 0.
-        **columns : arrays, Series or DataFrames of k rows
-            What belongs to the rows.
-        """
-        if not len(groups):
-            return
-        missing = max(groups.max() + 1 - len(self.counts), 0)
-        self.counts = np.append(self.counts, np.zeros(missing, int))
-        self._largest = np.append(self._largest, np.full(missing, np.inf))
-        self.counts += np.bincount(groups, minlength=len(self.counts))
-        rows = {"group": groups, "key": self._rng.random_sample(len(groups)), **columns}
-        stay = np.flatnonzero(rows["key"] <= self._largest[groups])
-        self._pieces.append({name: take(values, stay) for name, values in rows.items()})
-        if sum(len(piece["key"]) for piece in self._pieces) > 1.25 * self._capacity:
-            self._thin()
-
-    def _thin(self):
-        rows = stack_blocks(self._pieces)
-        counts = np.bincount(rows["group"], minlength=len(self.counts))
-        limit = fair_limit(counts[counts > 0], self._capacity)
-        order = np.lexsort((rows["key"], rows["group"]))
-        rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-        last = order[rank == limit - 1]
-        self._largest[rows["group"][last]] = rows["key"][last]
-        stay = np.sort(order[rank < limit])
-        self._pieces = [{name: take(values, stay) for name, values in rows.items()}]
-
-    def rows(self):
-        """{"group", "weight", and the names of the columns}: the rows that stayed, in the order in which they were added.
-
-        The weight is the number of rows of the group that a row stands for.
-        """
-        if not self._pieces:
-            return None
-        self._thin()
-        rows = {name: values for name, values in self._pieces[0].items() if name != "key"}
-        return {**rows, "weight": (self.counts / np.bincount(rows["group"], minlength=len(self.counts)))[rows["group"]]}
-
-
-class SourceSummary:
-    """What one pass over a source tells: how many rows and labels there are, and some rows that stand for all.
-
-    Parameters
-    ----------
-    source : Source
-        The rows.
-    buffer_size : int
-        At most so many labelled and so many other rows are kept.
-    unlabeled : scalar
-        What stands for "no label".
-    seed : int
-        Seed of the choice.
-
-    Attributes
-    ----------
-    X, y : array or DataFrame, array or Series
-        The rows kept, in their order.
-    weight : (n_kept,) array or None
-        How many rows each stands for, labelled rows for those of their class; None if all rows are kept.
-    n_rows, n_labeled : int
-        Numbers of all rows and of those with a label.
-    """
-
-    def __init__(self, source, buffer_size, unlabeled, seed):
-        rng = np.random.RandomState([seed, 1])
-        labeled, others = Reservoir(buffer_size, rng), Reservoir(buffer_size, rng)
-        numbers, self.n_rows = {}, 0
-        for X, y in source.blocks():
-            _check_finite(X)
-            labels, positions = distinct_labels(y, unlabeled)
-            groups = np.array([*(numbers.setdefault(label, len(numbers)) for label in labels.tolist()), -1])[positions]
-            position = np.arange(self.n_rows, self.n_rows + len(X))
-            self.n_rows += len(X)
-            for reservoir, chosen in ((labeled, groups >= 0), (others, groups < 0)):
-                rows = np.flatnonzero(chosen)
-                columns = {"X": take(X, rows), "y": take(y, rows), "position": position[rows]}
-                reservoir.add(np.maximum(groups[rows], 0), **columns)
-        self.n_labeled = int(labeled.counts.sum())
-        kept = [rows for rows in (labeled.rows(), others.rows()) if rows is not None]
-        order = np.argsort(np.concatenate([rows["position"] for rows in kept]))
-        rows = {name: take(values, order) for name, values in stack_blocks(kept).items()}
-        self.X, self.y = rows["X"], rows["y"]
-        self.weight = rows["weight"] if len(order) < self.n_rows else None
-        if self.weight is not None:
-            next(source.blocks())  # raises if X cannot be read a second time
-
-
-def _check_finite(X):
-    """Rows that are not kept are seen by nobody else before training."""
-    values = X if isinstance(X, np.ndarray) else X.select_dtypes("float").to_numpy(dtype=float, na_value=np.nan)
-    if values.dtype.kind == "f" and np.isinf(values).any():
-        raise ValueError("Input X contains infinity or a value too large for its dtype.")
-
-
-# Training
+__all__ = ["RowStream", "StreamingSampler"]
 
 
 @dataclasses.dataclass
@@ -214,14 +30,12 @@ class RowStream:
     ----------
     source : Source
         The rows.
-    encode : function
-        (X, y) -> (PreparedRows, codes).
+    prepare : function
+        (X, y) -> PreparedRows, with "y" among their arrays.
     buffer_size : int
         Rows of the pool in which they are shuffled.
-    encoded : PreparedRows
+    rows : PreparedRows
         The rows in memory.
-    codes : (n_kept,) int array
-        Their class codes.
     stands_for : (n_kept,) array
         Rows of the source that each stands for.
     weight : (n_kept,) array
@@ -230,33 +44,33 @@ class RowStream:
         What reading the source for training came to.
     """
 
-    source: object
-    encode: object
+    source: Source
+    prepare: Callable
     buffer_size: int
-    encoded: PreparedRows
-    codes: np.ndarray
+    rows: PreparedRows
     stands_for: np.ndarray
     weight: np.ndarray
     error: Exception | None = None
 
-    def count(self, labeled):
+    def count(self, labeled: bool) -> int:
         """Rows of the source with a label, or without."""
-        return round(self.stands_for[(self.codes >= 0) == labeled].sum())
+        return round(self.stands_for[(self.rows.y >= 0) == labeled].sum())
 
-    def class_weights(self):
+    def class_weights(self) -> np.ndarray:
         """Weight of a row of each class, and, last, of one without a label."""
-        factors = np.ones(self.codes.max(initial=0) + 2)
-        factors[self.codes] = self.weight / self.stands_for
+        factors = np.ones(self.rows.y.max(initial=0) + 2)
+        factors[self.rows.y] = self.weight / self.stands_for
         return factors
 
-    def train(self, *args):
-        """As `training.trainer.train`, on all rows of the source."""
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Raise what reading the source came to, and not what TensorFlow makes of it."""
         try:
-            return trainer.train(*args, make_feed=functools.partial(StreamingSampler, self))
+            yield
         except tf.errors.OpError:
             if self.error is None:
                 raise
-            raise self.error from None  # and not what TensorFlow makes of it
+            raise self.error from None
 
 
 class StreamingSampler(BatchSampler):
@@ -273,7 +87,7 @@ class StreamingSampler(BatchSampler):
     ----------
     stream : RowStream
         The source.
-    encoded, codes, weight, batch_size, labeled_batch_size, seed, augment
+    rows, weight, batch_size, labeled_batch_size, seed, augment, share
         As in `BatchSampler`, for rows in memory. The others in memory are held out, and left out where they stream by.
 
     Attributes
@@ -284,26 +98,34 @@ class StreamingSampler(BatchSampler):
         Labelled rows in each batch; 0 where all rows stream alike.
     """
 
-    def __init__(self, stream, encoded, codes, weight, batch_size, labeled_batch_size, seed, augment=None):
-        self._stream, self._seed, self._augment = stream, seed, augment
-        self._arrays, self._weight = named_arrays(encoded, codes), weight
-        kept, used = (row_keys(e.x, c, e.observed) for e, c in ((stream.encoded, stream.codes), (encoded, codes)))
-        self._held_out = np.setdiff1d(kept, used)
-        order = canonical_order(encoded.x, codes, encoded.observed)
-        labeled, others = order[codes[order] >= 0], order[codes[order] < 0]
+    def __init__(
+        self,
+        stream: RowStream,
+        rows: PreparedRows,
+        weight: np.ndarray,
+        batch_size: int,
+        labeled_batch_size: int | str | None,
+        seed: int,
+        augment: Callable | None = None,
+        share: slice = slice(None),
+    ):
+        self._stream, self._seed, self._augment, self._share = stream, seed, augment, share
+        self._arrays, self._weight, y = rows.arrays, weight, rows.y
+        self._held_out = np.setdiff1d(stream.rows.keys(), rows.keys())
+        order, known = rows.order(), stream.rows.y >= 0
+        labeled, others = order[y[order] >= 0], order[y[order] < 0]
         n_labeled, n_others = (
-            stream.count(known) - int(((stream.codes >= 0) == known).sum() - len(rows))
-            for known, rows in ((True, labeled), (False, others))
+            stream.count(kind) - int((known == kind).sum() - len(group)) for kind, group in ((True, labeled), (False, others))
         )
         self.n_labeled = 0
         if labeled_batch_size is not None:
             wanted = labeled_rows_per_batch(n_labeled, n_labeled + n_others, batch_size, labeled_batch_size)
             alike = round(batch_size * n_labeled / (n_labeled + n_others))
-            self.n_labeled = 0 if stream.count(True) > (stream.codes >= 0).sum() and wanted <= alike else wanted
+            self.n_labeled = 0 if stream.count(True) > known.sum() and wanted <= alike else wanted
         if self.n_labeled:
-            passing = np.unique(stream.codes[(stream.codes >= 0) & (stream.stands_for > 1)])
-            self._passing = {code: np.flatnonzero(codes == code) for code in passing}
-            self._strata = strata_by_class(labeled, codes, weight, self.n_labeled)
+            passing = np.unique(stream.rows.y[known & (stream.stands_for > 1)])
+            self._passing = {k: np.flatnonzero(y == k) for k in passing}
+            self._strata = strata_by_class(labeled, y, weight, self.n_labeled)
             self._streamed = batch_size - self.n_labeled
             self._row_weight = draw_weights([*self._strata, (Stratum(others, weight[others]), self._streamed)])
             groups = [(n_labeled, self.n_labeled), (n_others, self._streamed)]
@@ -314,23 +136,23 @@ class StreamingSampler(BatchSampler):
         self._pool_size = max(stream.buffer_size, batch_size)
         self.max_chunk_bytes = min(self.max_chunk_bytes, self._batch_bytes() * self._pool_size // (4 * batch_size))
 
-    def sample(self):
+    def sample(self) -> PreparedRows:
         """Rows among which each kind has its share of all rows: as many as are in memory, drawn by what they stand for."""
         rows = Stratum(np.arange(len(self._weight)), self._weight).draw(len(self._weight), np.random.RandomState(self._seed))
-        return PreparedRows(self._arrays["x"], self._arrays.get("observed"))[np.sort(rows)]
+        return PreparedRows(**self._arrays)[np.sort(rows)]
 
-    def close(self):
+    def close(self) -> None:
         super().close()
         self._stream = None
 
-    def joint_epochs(self, epochs):
+    def joint_epochs(self, epochs: int) -> int:
         """An epoch is large: one."""
         return 1
 
-    def dataset(self, epochs=None, chunk_epochs=1):
+    def dataset(self, epochs: int | None = None, chunk_epochs: int = 1) -> tf.data.Dataset:
         """As `BatchSampler.dataset`, with one epoch in a chunk at most."""
         count, steps = self.chunks()
-        shape = (steps, len(self._row_weight))
+        row_weight = self._row_weight[self._share]
         class_weights = self._stream.class_weights()
 
         def chunks():
@@ -341,11 +163,11 @@ class StreamingSampler(BatchSampler):
             for streamed in itertools.islice(self._read(steps * self._streamed, memory, rng), n_chunks):
                 parts = [_rows(memory, next(rows)) for rows in draws]
                 parts.append({name: v.reshape(steps, self._streamed, *v.shape[1:]) for name, v in streamed.items()})
-                chunk = {name: np.concatenate([part[name] for part in parts], axis=1) for name in memory}
-                weight = np.broadcast_to(self._row_weight, shape) if self._strata else class_weights[chunk["y"]]
+                chunk = {name: np.concatenate([part[name] for part in parts], axis=1)[:, self._share] for name in memory}
+                weight = np.broadcast_to(row_weight, chunk["y"].shape) if self._strata else class_weights[chunk["y"]]
                 yield {**chunk, "weight": weight.astype(np.float32)}
 
-        return self._stream_of(chunks, shape)
+        return self._stream_of(chunks, (steps, len(row_weight)))
 
     def _draws(self, stratum, size, count, steps, rng):
         """Chunk after chunk (steps, size) of indices; rows have their shares over an epoch, or as much of it as is bounded."""
@@ -385,23 +207,22 @@ class StreamingSampler(BatchSampler):
     def _streaming(self, memory, rng):
         """One pass over the rows that stream by, as they come; labelled ones may go to the memory instead."""
         for X, y in self._stream.source.blocks(int(np.clip(self._pool_size // 8, 1, BLOCK_ROWS)), rng):
-            encoded, codes = self._stream.encode(X, y)
-            wanted = np.ones(len(codes), bool)
+            prepared = self._stream.prepare(X, y)
+            wanted = np.ones(len(prepared), bool)
             if len(self._held_out):
-                wanted = ~np.isin(row_keys(encoded.x, codes, encoded.observed), self._held_out)
-            if "observed" not in memory and encoded.observed is not None:  # the network was made for rows without gaps
-                wanted &= encoded.observed.all(axis=1)
-                encoded = PreparedRows(encoded.x)
-            elif "observed" in memory and encoded.observed is None:
-                encoded = PreparedRows(encoded.x, np.ones_like(encoded.x))
-            block = named_arrays(encoded, codes)
+                wanted = ~np.isin(prepared.keys(), self._held_out)
+            if "observed" not in memory and prepared.observed is not None:  # the network was made for rows without gaps
+                wanted &= prepared.observed.all(axis=1)
+            elif "observed" in memory and prepared.observed is None:
+                prepared = prepared.joined(observed=np.ones_like(prepared.x))
+            block = {name: prepared.arrays[name] for name in memory}
             if self._strata:
-                for code, places in self._passing.items():
-                    new = np.flatnonzero(wanted & (codes == code))[: len(places)]
+                for k, places in self._passing.items():
+                    new = np.flatnonzero(wanted & (prepared.y == k))[: len(places)]
                     taken = rng.permutation(places)[: len(new)]
                     for name, values in memory.items():
                         values[taken] = block[name][new]
-                wanted &= codes < 0
+                wanted &= prepared.y < 0
             yield _rows(block, np.flatnonzero(wanted))
 
 

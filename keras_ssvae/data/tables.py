@@ -5,10 +5,11 @@ import dataclasses
 
 import numpy as np
 
+from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Identifiers, Levels
-from keras_ssvae.serialization import register
+from keras_ssvae.registry import register
 
-__all__ = ["KINDS", "PreparedRows", "LazyRows", "ColumnGroup", "TablePreprocessor", "choose_kind"]
+__all__ = ["KINDS", "ColumnGroup", "TablePreprocessor", "choose_kind"]
 
 COUNTS = ("poisson", "negative_binomial")
 UNIT = ("bernoulli", "beta", "continuous_bernoulli")
@@ -25,49 +26,6 @@ GREY_LEVELS = 256  # of discretized values
 BLOCK_CELLS = 2**17  # at a time in double precision: memory is for what is encoded
 
 
-@dataclasses.dataclass
-class PreparedRows:
-    """X as the network reads it.
-
-    Attributes
-    ----------
-    x : (n, n_columns) float32 array
-        Scaled values, 0 where missing.
-    observed : (n, n_columns) float32 array or None
-        1 where a value was given, 0 where it is missing; None where nothing is missing.
-    """
-
-    x: np.ndarray
-    observed: np.ndarray | None = None
-
-    def __getitem__(self, rows):
-        return PreparedRows(self.x[rows], None if self.observed is None else self.observed[rows])
-
-    def __len__(self):
-        return len(self.x)
-
-
-class LazyRows:
-    """Rows of which each part is encoded when it is asked for, so that all of them need no memory of their own.
-
-    Parameters
-    ----------
-    table : TablePreprocessor
-        What encodes them.
-    values : (n, ...) array
-        As `TablePreprocessor.encode` reads them.
-    """
-
-    def __init__(self, table, values):
-        self._table, self._values = table, values
-
-    def __getitem__(self, rows):
-        return self._table.encode(self._values[rows])
-
-    def __len__(self):
-        return len(self._values)
-
-
 @register
 @dataclasses.dataclass
 class ColumnGroup:
@@ -78,7 +36,7 @@ class ColumnGroup:
     kind : str
         A key of `keras_ssvae.likelihoods.columns.LIKELIHOODS`.
     start, stop : int
-        PreparedRows columns.
+        Encoded columns.
     n_levels : int
         Levels of each column, 0 where the kind has none.
     """
@@ -311,13 +269,13 @@ class TablePreprocessor:
     def encode(self, values):
         """Float array as `Schema.read` and validation give it -> `PreparedRows`."""
         flat = values.reshape(len(values), self.n_columns_)
-        encoded = PreparedRows(np.empty(flat.shape, np.float32))
+        arrays = {"x": np.empty(flat.shape, np.float32)}
         step = max(1, BLOCK_CELLS // self.n_columns_)
         for start in range(0, len(flat), step):
-            self._encode_block(flat, slice(start, start + step), encoded)
-        return encoded
+            self._encode_block(flat, slice(start, start + step), arrays)
+        return PreparedRows(**arrays)
 
-    def _encode_block(self, flat, rows, encoded):
+    def _encode_block(self, flat, rows, arrays):
         """Write some rows, in double precision, into what is encoded so far."""
         with np.errstate(over="ignore"):
             x = np.subtract(self._grouped(flat[rows]), self.center_)
@@ -325,16 +283,16 @@ class TablePreprocessor:
         np.clip(x, self._low, self._high, out=x)
         if self._is_code.any():
             x[:, self._is_code] = np.rint(x[:, self._is_code])
-        encoded.x[rows] = x
+        arrays["x"][rows] = x
         missing = np.isnan(x) | np.isnan(self.minimum_)  # a value where the fit saw none says nothing either
         if missing.any():
-            if encoded.observed is None:
-                encoded.observed = np.ones_like(encoded.x)
-            encoded.observed[rows] = ~missing
-            encoded.x[rows] = np.where(missing, self._filler, encoded.x[rows])
+            if "observed" not in arrays:
+                arrays["observed"] = np.ones_like(arrays["x"])
+            arrays["observed"][rows] = ~missing
+            arrays["x"][rows] = np.where(missing, self._filler, arrays["x"][rows])
 
     def indicators(self, x):
-        """PreparedRows rows for a distance: as `x`, but categories as one column of zeros and ones for each level."""
+        """Encoded rows for a distance: as `x`, but categories as one column of zeros and ones for each level."""
         blocks = [
             np.eye(g.n_levels, dtype=np.float32)[x[:, g.start : g.stop].astype(int)].reshape(len(x), -1)
             if g.kind == "categorical"

@@ -1,115 +1,72 @@
-"""The estimator: validate, encode, build, train, and draw from the trained network. The scikit-learn side.
+"""The estimator: prepare, build, train, commit, and draw from the trained network. The scikit-learn side.
 
-To define a family, write a dataclass whose bases are the mixins of what its network can (`keras_ssvae.estimators.mixins`) and
-`GenerativeEstimator`: its fields are the constructor's arguments, ``_constraints`` says what they accept, and
-``_network_class`` is the network.
+To define a family, write a class decorated by `keras_ssvae.estimators.parameters.estimator`, whose bases are the mixins of what
+its network can (`keras_ssvae.estimators.mixins`) and `GenerativeEstimator`: its fields are the constructor's arguments, made by
+`param`, and ``_network_class`` is the network.
 """
 
-import dataclasses
 import numbers
+import typing
+from collections.abc import Callable
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_array
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, _get_feature_names, check_is_fitted, validate_data
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from keras_ssvae import serialization
-from keras_ssvae.data.label_summary import summarise_labels
+from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions, fit_context
 from keras_ssvae.data.labels import UNLABELED, UnreadLabels
-from keras_ssvae.data.schema import Schema, as_frame
-from keras_ssvae.data.sources import open_source, stack, take
-from keras_ssvae.data.streaming import RowStream, SourceSummary
-from keras_ssvae.data.tables import KINDS, LazyRows, TablePreprocessor
-from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae.data.rows import LazyRows
+from keras_ssvae.data.schema import as_frame
+from keras_ssvae.data.sources import open_source, stack
+from keras_ssvae.data.validation import check_X
+from keras_ssvae.estimators.fit_data import FitData, prepare
+from keras_ssvae.estimators.parameters import estimator, param
 from keras_ssvae.networks import inference
-from keras_ssvae.nn.layers import dtype_policy, plain_activation
-from keras_ssvae.seeding import derive_seeds, isolated_seed
-from keras_ssvae.training import step_cache, trainer
+from keras_ssvae.nn.layers import dtype_policy
+from keras_ssvae.seeding import derive_seeds
+from keras_ssvae.training.config import TrainingConfig
+from keras_ssvae.training.step_cache import STEP_CACHE, plain
+from keras_ssvae.training.trainer import train
 
 __all__ = ["GenerativeEstimator"]
 
-
-def _check_X(X, schema, estimator=None):
-    """X as numbers: a float array (n, d), or (n, height, width[, channels]) of images; NaN is allowed, infinity is not."""
-    frame = as_frame(X)
-    if frame is not None:
-        X = schema.read(frame)
-    ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
-    if ndim in (3, 4):
-        X = check_array(X, allow_nd=True, ensure_2d=False, input_name="X", ensure_all_finite="allow-nan")
-        if 0 in X.shape:
-            raise ValueError(f"X must hold at least one image with at least one pixel; got shape {X.shape}.")
-        return X
-    dtype = [np.float64, np.float32]
-    return check_array(X, dtype=dtype, ensure_all_finite="allow-nan", input_name="X", estimator=estimator)
+POSITIVE = Interval(numbers.Integral, 1, None, closed="left")
+AT_LEAST_TWO = Interval(numbers.Integral, 2, None, closed="left")
 
 
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class GenerativeEstimator(BaseEstimator):
     """Base of all estimators: parameters of the bodies and of the training, `fit`, and `sample`."""
 
-    latent_dim: int = dataclasses.field(default=10, kw_only=False)
-    hidden_layer_sizes: tuple = (128, 128)
-    activation: object = "silu"
-    encoder: object = None
-    decoder: object = None
-    likelihood: object = "auto"
-    optimizer: object = "adamw"
-    learning_rate: float = 2e-3
-    batch_size: int = 128
-    buffer_size: int = 100_000
-    epochs: object = "auto"
-    validation_fraction: float = 0.1
-    early_stopping: bool = False
-    n_iter_no_change: int = 10
-    callbacks: list = None
-    augmentation: object = None
-    jit_compile: object = "auto"
-    warm_start: bool = False
-    verbose: int = 0
-    random_state: object = None
-
-    _constraints = {
-        "latent_dim": [Interval(numbers.Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like"],
-        "activation": [str, callable],
-        "encoder": [None, str, callable],
-        "decoder": [None, str, callable],
-        "likelihood": [StrOptions({"auto", *KINDS}), dict],
-        "optimizer": [str, HasMethods(["get_config", "from_config"])],
-        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
-        "batch_size": [Interval(numbers.Integral, 2, None, closed="left")],
-        "buffer_size": [Interval(numbers.Integral, 2, None, closed="left")],
-        "epochs": [Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
-        "early_stopping": ["boolean"],
-        "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left")],
-        "callbacks": [None, list],
-        "augmentation": [None, callable],
-        "jit_compile": ["boolean", StrOptions({"auto"})],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
-
-    _outside = frozenset(_constraints) - {"latent_dim", "hidden_layer_sizes", "activation", "encoder", "decoder"}
+    latent_dim: int = param(10, [POSITIVE], kw_only=False)
+    hidden_layer_sizes: tuple = param((128, 128), ["array-like"])
+    activation: str | Callable = param("silu", [str, callable])
+    encoder: typing.Any = param(None, [None, str, callable])
+    decoder: typing.Any = param(None, [None, str, callable])
+    likelihood: str | dict = param("auto", [str, dict], "data")
+    optimizer: typing.Any = param("adamw", [str, HasMethods(["get_config", "from_config"])], "training")
+    learning_rate: float = param(2e-3, [Interval(numbers.Real, 0, None, closed="neither")], "training")
+    batch_size: int = param(128, [AT_LEAST_TWO], "training")
+    buffer_size: int = param(100_000, [AT_LEAST_TWO], "data")
+    epochs: int | str = param("auto", [POSITIVE, StrOptions({"auto"})], "training")
+    validation_fraction: float = param(0.1, [Interval(numbers.Real, 0, 1, closed="neither")], "training")
+    early_stopping: bool = param(False, ["boolean"], "training")
+    n_iter_no_change: int = param(10, [POSITIVE], "training")
+    callbacks: list | None = param(None, [None, list], "training")
+    augmentation: typing.Any = param(None, [None, callable], "training")
+    jit_compile: bool | str = param("auto", ["boolean", StrOptions({"auto"})], "training")
+    warm_start: bool = param(False, ["boolean"], "training")
+    verbose: int = param(0, ["verbose"], "training")
+    random_state: typing.Any = param(None, ["random_state"], "training")
 
     unlabeled = UNLABELED  # where a family does not predict labels; see `LabelPredictorMixin`
     class_weight = None
     _label_column = None  # the name that was y in the fit
     _dtype_policy = "float32"  # of Keras, when the network was made
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        cls._parameter_constraints = {}
-        cls._not_of_the_network = set()  # parameters that shape the training, the table or the labels
-        for base in reversed(cls.__mro__):
-            cls._parameter_constraints.update(vars(base).get("_constraints", {}))
-            cls._not_of_the_network.update(vars(base).get("_outside", ()))
 
     # What a family defines
 
@@ -117,48 +74,34 @@ class GenerativeEstimator(BaseEstimator):
 
     @classmethod
     def _resolve(cls, params, table, summary):
-        """Keyword arguments of the network: the parameters, with what is "auto" decided from table and label summary."""
+        """The network's arguments: its parameters, with what is "auto" decided from a `TablePreprocessor`, a `LabelSummary`."""
         return {**params, "hidden_layer_sizes": tuple(params["hidden_layer_sizes"])}
 
-    def _fit_beyond(self, network, encoded, codes, weight, codec, goes_on):
-        """What is fitted to the trained network, from these rows, or with `goes_on` from all so far: attributes to be set."""
+    def _extra_arrays(self, X, **extra):
+        """{}: (n, ...) arrays that join the batch under their names; `extra` is what `fit` was given for them, if anything."""
         return {}
+
+    def _fit_head(self, network, data):
+        """{}: attributes of what is fitted to the trained network, from the `FitData`."""
+        return {}
+
+    def _draw(self, y_index, rng):
+        """Prepared rows of the given classes, drawn from the model."""
+        return self.network_.sample(y_index, rng, self.table_.graded_)
 
     @property
     def _class_prior(self):
         """p(y) of a fitted model, (n_classes,) array."""
         return self.network_.class_prior
 
-    def _draw(self, codes, rng):
-        """PreparedRows rows of the given classes, drawn from the model."""
-        return self.network_.sample(codes, rng, self.table_.graded_)
-
-    def _network_params(self):
-        """The parameters that shape the network; Keras takes no integers of NumPy."""
-        params = self.get_params(deep=False)
-        return {name: step_cache.plain(value) for name, value in params.items() if name not in self._not_of_the_network}
-
-    @classmethod
-    def _make_network(cls, params, table, summary, weights_seed, seed):
-        """A built network of untrained weights: a pure function of parameters, table, label summary and two seeds."""
-        arguments = cls._resolve(params, table, summary)
-        with isolated_seed(weights_seed):
-            activation = plain_activation(arguments["activation"])
-            network = cls._network_class(seed, table=table, **{**arguments, "activation": activation})
-            step_cache.build(network, table.n_columns_, step_cache.architecture(cls, network, table, arguments, {}))
-        return network
-
-    def _step_key(self, network, params, table, summary, one_pass):
-        """See `step_cache.architecture`; None where the user has a hold on the network that trains."""
-        if self.callbacks:
-            return None
-        step = {"one_pass": one_pass, **{name: getattr(self, name) for name in ("optimizer", "learning_rate")}}
-        return step_cache.architecture(type(self), network, table, self._resolve(params, table, summary), step)
+    def _make_codec(self, y, n_rows, keep, classes):
+        """The `LabelCodec` of a fit."""
+        return UnreadLabels().fit(y, n_rows)
 
     # Training
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None) -> typing.Self:
         """Fit the model to rows of which any number is labelled.
 
         Parameters
@@ -204,8 +147,10 @@ class GenerativeEstimator(BaseEstimator):
         """
         return self._fit(X, y, sample_weight, warm=self.warm_start and hasattr(self, "network_"))
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, classes=None, sample_weight=None):
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: typing.Any, y: typing.Any = None, classes: typing.Any = None, sample_weight: npt.ArrayLike | None = None
+    ) -> typing.Self:
         """One more pass over these rows, keeping all that was learned; the first call fixes columns, scaling and classes.
 
         Parameters
@@ -226,99 +171,68 @@ class GenerativeEstimator(BaseEstimator):
         """
         return self._fit(X, y, sample_weight, warm=hasattr(self, "network_"), classes=classes, one_pass=True)
 
-    def _fit(self, X, y, sample_weight, warm, classes=None, one_pass=False):
-        seeds = derive_seeds(self.random_state, 3 * (1 + (self.n_iter_ if warm else 0)))[-3:]
-        label_column = y if isinstance(y, str) else None
-        weighted_memmap = isinstance(X, np.memmap) and sample_weight is not None  # as joblib hands arrays to its processes
-        source = None if weighted_memmap else open_source(X, y, self.buffer_size)
-        if source is not None:
-            if sample_weight is not None:
-                raise ValueError("sample_weight must be None where X is read in blocks; repeat rows in X instead.")
-            survey = SourceSummary(source, self.buffer_size, self.unlabeled, seeds[2])
-            X, y, sample_weight = survey.X, survey.y, survey.weight
-            del survey
-        if warm:
-            schema, values = self.table_.schema_, self._read(X)
-        else:
-            _get_feature_names(X)  # raises on names of mixed types, before the work is done
-            schema = Schema().fit(X)
-            values = _check_X(X, schema, self)
-        codec = self._make_codec(y, len(values), warm and one_pass, classes)
-        codes = codec.encode(y, len(values))
-        weight = np.broadcast_to(1.0, len(values))  # one number in memory
-        if sample_weight is not None:
-            weight = _check_sample_weight(
-                sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False
-            )
-        kept = weight > 0
-        if not kept.any():
-            raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")
-        if not kept.all():
-            values, codes, weight = values[kept], codes[kept], weight[kept]
-        stands_for, weight = weight, self._with_class_weights(codec, codes, weight)
-        table = self.table_.widened(values) if warm else TablePreprocessor(self.likelihood).fit(values, schema, weight)
-        encoded = table.encode(values)
-        del values
-        if source is not None:
-            X = take(X, slice(0, 1))  # of which the names are still to be read; the rest may need much memory
-        summary = summarise_labels(lambda rows: table.indicators(encoded.x[rows]), codes, weight, codec.n_classes)
-        if warm and one_pass and len(self.classes_) == len(codec.classes_):
-            summary.class_weight = summary.class_weight + self._labels.class_weight  # the class prior remembers all passes
-        params = self._network_params()
-        network = self._make_network(params, table, summary, *seeds[:2])
-        if warm:
-            network.inherit(
-                self.network_, [list(self.classes_).index(c) if c in self.classes_ else None for c in codec.classes_]
-            )
-        prepared, train = warm and self._prepared, trainer.train
-        if source is not None and sample_weight is not None:  # there are more rows than those in memory
+    def _fit(self, X, y, sample_weight, *, warm, **given):
+        """The four steps of every fit; until the last, the estimator is as it was."""
+        data = prepare(self, X, y, sample_weight, warm=warm, **given)
+        network = self._build(data)
+        prepared = warm and self._prepared
+        settings = {"seed": data.seeds[2], "one_pass": data.one_pass, "prepared": prepared, "goes_on": hasattr(self, "n_iter_")}
+        history = train(network, data, TrainingConfig.of(self, **settings), STEP_CACHE)
+        return self._commit(data, network, history, self._fit_head(network, data))
 
-            def encode(X, y):
-                return table.encode(_check_X(X, table.schema_)), codec.encode(y, len(X))
+    def _build(self, data):
+        """An untrained network, or one with all that was learned so far."""
+        network = self._make_network(self._network_params(), data.table, data.summary, data.rows.spec, *data.seeds[:2])
+        if data.warm:
+            known = list(self.classes_)
+            network.inherit(self.network_, [known.index(c) if c in known else None for c in data.codec.classes_])
+        return network
 
-            train = RowStream(source, encode, self.buffer_size, encoded, codes, stands_for, weight).train
-        key = self._step_key(network, params, table, summary, one_pass)
-        with step_cache.trainee(network, key, lambda: self._make_network(params, table, summary, 0, 0)) as trained:
-            history = train(trained, encoded, codes, weight, self, seeds[2], prepared, one_pass)
-        beyond = self._fit_beyond(network, encoded, codes, weight, codec, goes_on=warm and one_pass)
-        validate_data(self, X, skip_check_array=True, reset=True)
-        self.table_, self.network_, self._codec, self._label_column = table, network, codec, label_column
-        self._labels, self._fitted_params, self._dtype_policy = summary, params, keras.config.dtype_policy().name
-        self.classes_ = codec.classes_
-        if one_pass and warm:
+    def _commit(self, data: FitData, network, history, head):
+        """Show the result of a fit, all at once."""
+        if data.goes_on:
             history = pd.concat([self.history_, history], ignore_index=True)
-        self.history_, self.n_iter_ = history, len(history)
-        self._prepared = prepared or not one_pass  # whether stages that only prepare have run to their end
-        vars(self).update(beyond)
+        return self._publish({
+            **data.columns,
+            "table_": data.table,
+            "network_": network,
+            "classes_": data.codec.classes_,
+            "history_": history,
+            "n_iter_": len(history),
+            "_codec": data.codec,
+            "_label_column": data.label_column,
+            "_labels": data.summary,
+            "_spec": data.rows.spec,
+            "_fitted_params": self._network_params(),
+            "_dtype_policy": keras.config.dtype_policy().name,
+            # whether stages that only prepare have run to their end
+            "_prepared": data.warm and self._prepared or not data.one_pass,
+            **head,
+        })  # fmt: skip
+
+    def _publish(self, fitted):
+        """Set the attributes of a fit, the one place that does; who asks meanwhile sees those of before or these."""
+        before = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        self.__dict__ = {**before, **fitted}
         return self
 
-    def _with_class_weights(self, codec, codes, weight):
-        """The weights of the rows times what `class_weight` makes of those with a label."""
-        if self.class_weight is None or not (codes >= 0).any():
-            return weight
-        totals = np.bincount(codes[codes >= 0], weight[codes >= 0], minlength=codec.n_classes)
-        if self.class_weight == "balanced":
-            by_class = totals.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, np.inf))
-        else:
-            classes = codec.classes_.tolist()
-            unknown = [label for label in self.class_weight if label not in classes]
-            if unknown:
-                raise ValueError(f"class_weight names labels that are not among the classes: {unknown} of {classes}.")
-            by_class = np.array([self.class_weight.get(label, 1.0) for label in classes], float)
-            if not ((by_class > 0) & np.isfinite(by_class)).all():
-                raise ValueError(f"class_weight must hold positive weights; got {self.class_weight!r}.")
-        return np.where(codes >= 0, weight * by_class[codes], weight)
+    def _network_params(self):
+        """The parameters that shape the network; Keras takes no integers of NumPy."""
+        return {name: plain(value) for name, value in self.get_params(deep=False).items() if name in self._network_parameters}
 
-    def _make_codec(self, y, n_rows, keep, classes):
-        """The `LabelCodec` of a fit."""
-        return UnreadLabels().fit(y, n_rows)
+    @classmethod
+    def _make_network(cls, params, table, summary, spec, weights_seed, seed):
+        """A built network of untrained weights: a pure function of parameters, table, label summary, spec and two seeds."""
+        return cls._network_class.make(seed, weights_seed, spec, table=table, **cls._resolve(params, table, summary))
+
+    # Rows of questions
 
     def _read(self, X):
         """X as numbers; raises unless X has the columns of the fit."""
         frame = as_frame(X)
         if frame is not None:  # columns are read by position, so their names come first
             validate_data(self, X, skip_check_array=True, reset=False)
-        values = _check_X(X if frame is None else frame, self.table_.schema_, self)
+        values = check_X(X if frame is None else frame, self.table_.schema_, self)
         given, fitted = values.shape[1:], self.table_.row_shape_
         if given != fitted and (len(given) > 1 or len(fitted) > 1):
             raise ValueError(f"X has rows of shape {given}; {type(self).__name__} was fitted to rows of shape {fitted}.")
@@ -330,13 +244,16 @@ class GenerativeEstimator(BaseEstimator):
         """Where X is read from in blocks; None if it lies in memory."""
         return open_source(X, y, self.buffer_size, self._label_column)
 
-    def _encode(self, X):
+    def _rows(self, X):
+        """Rows of a question, prepared when they are needed."""
         check_is_fitted(self)
-        return LazyRows(self.table_, self._read(X))
+        return LazyRows(self.table_, self._read(X), **self._extra_arrays(X))
 
     # Questions to the trained network
 
-    def sample(self, n_samples=1, y=None, random_state=None):
+    def sample(
+        self, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None
+    ) -> tuple[typing.Any, np.ndarray]:  # fmt: skip
         """Draw rows from the model.
 
         Parameters
@@ -362,13 +279,15 @@ class GenerativeEstimator(BaseEstimator):
             if n_samples not in (1, len(y)):
                 raise ValueError(f"n_samples={n_samples} does not match the {len(y)} labels in y.")
             n_samples = len(y)
-        seed = derive_seeds(random_state, 1)[0]
-        rng = np.random.RandomState(seed)
+        rng = np.random.RandomState(derive_seeds(random_state, 1)[0])
         prior = self._class_prior
-        codes = rng.choice(len(prior), n_samples, p=prior / prior.sum()) if y is None else self._codec.indices_of(y, n_samples)
-        return self.table_.decode(self._draw(codes, rng)), self._codec.decode(codes)
+        if y is None:
+            y_index = rng.choice(len(prior), n_samples, p=prior / prior.sum())
+        else:
+            y_index = self._codec.indices_of(y, n_samples)
+        return self.table_.decode(self._draw(y_index, rng)), self._codec.decode(y_index)
 
-    def loss_terms(self, X, y=None):
+    def loss_terms(self, X: typing.Any, y: typing.Any = None) -> pd.DataFrame:
         """The terms of the loss, row by row, as in the last stage of training but with fixed noise.
 
         Parameters
@@ -386,17 +305,24 @@ class GenerativeEstimator(BaseEstimator):
         source = self._source(X, y)
         if source is not None:
             return stack([self.loss_terms(*block) for block in source.blocks()])
-        encoded = self._encode(X)
-        codes = self._codec.encode(y, len(encoded))
-        return pd.DataFrame(inference.run(self.network_, "row_terms", encoded, codes))
+        rows = self._rows(X)
+        rows = rows.joined(y=self._codec.encode(y, len(rows)))
+        return pd.DataFrame(inference.run(self.network_, inference.row_terms, rows))
 
-    def save(self, path):
+    # Files
+
+    def save(self, path: typing.Any) -> None:
         """Write the fitted estimator to one file that `keras_ssvae.load` reads.
 
         Parameters
         ----------
         path : str or path-like
             The file; it is replaced only when all is written.
+
+        Raises
+        ------
+        TypeError
+            If a parameter cannot be written as data, or the class is not one that `load` could make.
         """
         serialization.save(self, path)
 
@@ -410,7 +336,7 @@ class GenerativeEstimator(BaseEstimator):
     def _rebuild_network(self, seed):
         """The network of this fitted estimator, with untrained weights."""
         with dtype_policy(self._dtype_policy):
-            return self._make_network(self._fitted_params, self.table_, self._labels, seed, seed)
+            return self._make_network(self._fitted_params, self.table_, self._labels, self._spec, seed, seed)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -3,22 +3,23 @@
 Each is a dataclass: its fields are the parameters that come with the methods.
 """
 
-import dataclasses
 import numbers
+import typing
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from keras_ssvae._compat.sklearn import Interval, StrOptions
 from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.sources import stack
-from keras_ssvae.data.streaming import blockwise
-from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae.estimators.blockwise import blockwise
+from keras_ssvae.estimators.parameters import estimator, param
 from keras_ssvae.networks import inference
 
 __all__ = [
@@ -32,14 +33,11 @@ __all__ = [
 ]
 
 
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Latent variables of rows, and rows of latent variables: for networks with `encode`, `decode` and `reconstruct`."""
 
-    mask_rate: object = "auto"
-
-    _constraints = {"mask_rate": [Interval(numbers.Real, 0, 1, closed="left"), StrOptions({"auto"})]}
+    mask_rate: float | str = param("auto", [Interval(numbers.Real, 0, 1, closed="left"), StrOptions({"auto"})])
 
     @property
     def _n_features_out(self):
@@ -51,7 +49,7 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return {**params, "mask_rate": _mask_rate(table, summary) if params["mask_rate"] == "auto" else params["mask_rate"]}
 
     @blockwise
-    def transform(self, X):
+    def transform(self, X: typing.Any) -> np.ndarray:
         """Posterior means of the latent variables.
 
         Parameters
@@ -69,9 +67,9 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _latent_means(self, X, method):
         """What a method of the network says of rows, in single precision where X is."""
         single = getattr(X, "dtype", None) == np.float32
-        return inference.run(self.network_, method, self._encode(X)).astype(np.float32 if single else np.float64, copy=False)
+        return inference.run(self.network_, method, self._rows(X)).astype(np.float32 if single else np.float64, copy=False)
 
-    def inverse_transform(self, Z, y=None):
+    def inverse_transform(self, Z: npt.ArrayLike, y: typing.Any = None) -> typing.Any:
         """Decode latent variables: the mean of p(x given z, y).
 
         Parameters
@@ -99,7 +97,7 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return np.eye(len(self._class_prior), dtype=np.float32)[self._codec.indices_of(y, n_rows)]
 
     @blockwise
-    def reconstruct(self, X):
+    def reconstruct(self, X: typing.Any) -> typing.Any:
         """The model's version of X: the mean of p(x) given the posterior mean of what the encoder makes of it.
 
         Parameters
@@ -112,11 +110,11 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         X : array or DataFrame
             In the columns, dtypes and units of the fit.
         """
-        x = inference.run(self.network_, "reconstruct", self._encode(X))
+        x = inference.run(self.network_, "reconstruct", self._rows(X))
         return self.table_.decode(x, X.index if isinstance(X, pd.DataFrame) else None)
 
     @blockwise
-    def impute(self, X):
+    def impute(self, X: typing.Any) -> typing.Any:
         """X with its missing cells filled by `reconstruct`, and every other cell as it was.
 
         Parameters
@@ -129,14 +127,14 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         X : array or DataFrame
             A copy without missing cells.
         """
-        x = inference.run(self.network_, "reconstruct", self._encode(X))
+        x = inference.run(self.network_, "reconstruct", self._rows(X))
         return self.table_.schema_.fill(X, self.table_.numbers(x))
 
 
 class AnomalyMixin:
     """How strange rows are, for estimators that have `score_samples`."""
 
-    def anomaly_score(self, X):
+    def anomaly_score(self, X: typing.Any) -> np.ndarray:
         """How strange each row is: ``-score_samples(X)``.
 
         Parameters
@@ -156,7 +154,7 @@ class ScoreMixin(AnomalyMixin):
     """A score of rows that is no density of them: for networks with `score`."""
 
     @blockwise
-    def score_samples(self, X):
+    def score_samples(self, X: typing.Any) -> np.ndarray:
         """How normal each row is: not log p(x), but the score that the notes of the class state.
 
         Parameters
@@ -169,20 +167,17 @@ class ScoreMixin(AnomalyMixin):
         scores : (n,) array
             Higher = more normal. Deterministic, and no row depends on another.
         """
-        return inference.run(self.network_, "score", self._encode(X)).astype(float)
+        return inference.run(self.network_, "score", self._rows(X)).astype(float)
 
 
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class DensityMixin(AnomalyMixin):
     """log p(x) of rows, by importance weighting: for networks with `log_likelihood`."""
 
-    kl_warmup: float = 0.0
-
-    _constraints = {"kl_warmup": [Interval(numbers.Real, 0, 1, closed="both")]}
+    kl_warmup: float = param(0.0, [Interval(numbers.Real, 0, 1, closed="both")])
 
     @blockwise
-    def score_samples(self, X, n_draws=50):
+    def score_samples(self, X: typing.Any, n_draws: int = 50) -> np.ndarray:
         """log p(x) of each row, estimated by importance weighting over its observed cells.
 
         The draws are the same for every row and every call: the result is deterministic, and no row depends on another.
@@ -202,27 +197,17 @@ class DensityMixin(AnomalyMixin):
         """
         if not isinstance(n_draws, numbers.Integral) or n_draws < 1:
             raise ValueError(f"n_draws must be an integer of at least 1; got {n_draws!r}.")
-        return inference.run(self.network_, "log_likelihood", self._encode(X), n_draws=int(n_draws)).astype(float)
+        return inference.run(self.network_, "log_likelihood", self._rows(X), n_draws=int(n_draws)).astype(float)
 
 
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class LabelPredictorMixin(ClassifierMixin):
-    """predict and its relatives, for estimators with a `ClassifierNetwork`, or their own `_class_logits` and `_class_codes`."""
+    """predict and its relatives, for estimators with a `ClassifierNetwork`, or their own `_class_logits` and `_class_indices`."""
 
-    classes: object = None
-    unlabeled: object = UNLABELED
-    class_prior: object = "empirical"
-    class_weight: object = None
-
-    _constraints = {
-        "classes": [None, "array-like", Interval(numbers.Integral, 1, None, closed="left")],
-        "unlabeled": "no_validation",
-        "class_prior": [StrOptions({"empirical", "uniform"}), "array-like"],
-        "class_weight": [None, StrOptions({"balanced"}), dict],
-    }
-
-    _outside = ("classes", "unlabeled", "class_weight")
+    classes: typing.Any = param(None, [None, "array-like", Interval(numbers.Integral, 1, None, closed="left")], "data")
+    unlabeled: typing.Any = param(UNLABELED, "no_validation", "data")
+    class_prior: typing.Any = param("empirical", [StrOptions({"empirical", "uniform"}), "array-like"])
+    class_weight: str | dict | None = param(None, [None, StrOptions({"balanced"}), dict], "data")
 
     def _make_codec(self, y, n_rows, keep, classes):
         if keep:
@@ -233,15 +218,15 @@ class LabelPredictorMixin(ClassifierMixin):
         return LabelCodec(self.classes if classes is None else classes, self.unlabeled).fit(y, n_rows)
 
     def _class_logits(self, X):
-        encoded = self._encode(X)
+        rows = self._rows(X)
         self._check_has_classes()
-        return inference.run(self.network_, "class_logits", encoded).astype(float)
+        return inference.run(self.network_, "class_logits", rows).astype(float)
 
-    def _class_codes(self, X):
+    def _class_indices(self, X):
         """The most probable class of each row, without the logits of all rows in memory."""
-        encoded = self._encode(X)
+        rows = self._rows(X)
         self._check_has_classes()
-        return inference.run(self.network_, "class_logits", encoded, then=lambda logits: logits.argmax(axis=1))
+        return inference.run(self.network_, "class_logits", rows, then=lambda logits: logits.argmax(axis=1))
 
     def _check_has_classes(self):
         if not len(self.classes_):
@@ -251,7 +236,7 @@ class LabelPredictorMixin(ClassifierMixin):
             )
 
     @blockwise
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: typing.Any) -> np.ndarray:
         """Logarithm of `predict_proba`.
 
         Parameters
@@ -269,7 +254,7 @@ class LabelPredictorMixin(ClassifierMixin):
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
     @blockwise
-    def predict_proba(self, X):
+    def predict_proba(self, X: typing.Any) -> np.ndarray:
         """q(y | x) at the posterior mean.
 
         Parameters
@@ -285,7 +270,7 @@ class LabelPredictorMixin(ClassifierMixin):
         return np.exp(self.predict_log_proba(X))
 
     @blockwise
-    def predict(self, X):
+    def predict(self, X: typing.Any) -> np.ndarray:
         """The most probable label of each row.
 
         Parameters
@@ -298,10 +283,9 @@ class LabelPredictorMixin(ClassifierMixin):
         y : (n,) array
             Labels as they were given to `fit`.
         """
-        codes = self._class_codes(X)
-        return self._codec.decode(codes)
+        return self._codec.decode(self._class_indices(X))
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None) -> float:
         """Accuracy on the rows of (X, y) that have a label.
 
         Parameters
@@ -323,11 +307,11 @@ class LabelPredictorMixin(ClassifierMixin):
         else:
             predicted, y = map(stack, zip(*((self.predict(block), labels) for block, labels in source.blocks()), strict=True))
         codec = LabelCodec(None, self.unlabeled).fit(y, len(predicted))
-        codes = codec.encode(y, len(predicted))
-        known = codes >= 0
+        y_index = codec.encode(y, len(predicted))
+        known = y_index >= 0
         if not known.any():
             raise ValueError("y must hold at least one label to score against; every row is unlabelled.")
-        truth = codec.decode(codes[known])
+        truth = codec.decode(y_index[known])
         weight = None if sample_weight is None else np.asarray(sample_weight)[known]
         return accuracy_score(truth, predicted[known], sample_weight=weight)
 
@@ -337,22 +321,15 @@ class LabelPredictorMixin(ClassifierMixin):
         return tags
 
 
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class SemiSupervisedMixin(LabelPredictorMixin):
     """Labels that take part in the training of the network."""
 
-    classification_weight: object = "auto"
-    consistency_weight: object = "auto"
-    labeled_batch_size: object = "auto"
-
-    _constraints = {
-        "classification_weight": [Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "consistency_weight": [Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "labeled_batch_size": [Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})],
-    }
-
-    _outside = ("labeled_batch_size",)
+    classification_weight: float | str = param("auto", [Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})])
+    consistency_weight: float | str = param("auto", [Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})])
+    labeled_batch_size: int | str = param(
+        "auto", [Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})], "training"
+    )
 
     @classmethod
     def _resolve(cls, params, table, summary):
@@ -366,18 +343,12 @@ class SemiSupervisedMixin(LabelPredictorMixin):
         }
 
 
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class CodeMixin:
     """A VAE below the model with classes: for networks that are a `keras_ssvae.networks.latent_class.LatentClassNetwork`."""
 
-    code_dim: object = "auto"
-    code_layer_sizes: tuple = (500, 500)
-
-    _constraints = {
-        "code_dim": [None, Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "code_layer_sizes": ["array-like"],
-    }
+    code_dim: int | str | None = param("auto", [None, Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})])
+    code_layer_sizes: tuple = param((500, 500), ["array-like"])
 
     @classmethod
     def _resolve(cls, params, table, summary):

@@ -1,27 +1,28 @@
 """AdversarialAutoencoder: an autoencoder whose codes two critics make look like draws from the prior."""
 
-import dataclasses
 import math
 import numbers
+import typing
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from keras_ssvae._compat.sklearn import Interval, StrOptions
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.estimators.mixins import EncoderMixin, ScoreMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.parameters import estimator, param
 from keras_ssvae.networks.adversarial import AdversarialNetwork, real_or_not
+from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, LabelMerge, Layer
-from keras_ssvae.serialization import register
 
 __all__ = ["AdversarialAutoencoder", "AdversarialAutoencoderNetwork", "Critic", "mixture_means"]
 
 APART = 4.0  # standard deviations between the means of neighbouring classes: their Gaussians hardly overlap
 
 
-def mixture_means(n_classes, latent_dim):
+def mixture_means(n_classes: int, latent_dim: int) -> np.ndarray:
     """Means of one Gaussian a class, those of neighbours four standard deviations apart.
 
     They lie on a circle in the first two dimensions; on a line where there is one dimension, or two classes.
@@ -60,7 +61,9 @@ class Critic(Layer):
         Number of classes, if the critic reads a class too.
     """
 
-    def __init__(self, dim, hidden_layer_sizes, activation, n_classes=None, **kwargs):
+    def __init__(
+        self, dim: int, hidden_layer_sizes: tuple, activation: str | Callable, n_classes: int | None = None, **kwargs
+    ):  # fmt: skip
         super().__init__(**kwargs)
         first, *rest = hidden_layer_sizes or (128,)
         self.merge = None if n_classes is None else LabelMerge(n_classes, first, activation, name="merge")
@@ -92,12 +95,22 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
 
     shares_steps = True
 
-    def __init__(self, seed, *, hidden_layer_sizes, activation, encoder, decoder, prior, **kwargs):
+    def __init__(
+        self,
+        seed: int,
+        *,
+        hidden_layer_sizes: tuple,
+        activation: str | Callable,
+        encoder: typing.Any,
+        decoder: typing.Any,
+        prior: str,
+        **kwargs: typing.Any,
+    ):
         super().__init__(seed, **kwargs)
-        self.top = self._encoder_body(encoder, hidden_layer_sizes, activation, ("latent_dim", self.latent_dim))
-        self.top_model = self.top.model
-        self._make_decoder(decoder, hidden_layer_sizes, activation, backbones.has_convolutions(self.top_model))
-        self.z_head = Dense(self.latent_dim, name="z") if self.top.gives == "features" else None
+        self.encoder_body = self.encoder_for(encoder, hidden_layer_sizes, activation, ("latent_dim", self.latent_dim))
+        self.encoder = self.encoder_body.model
+        self.make_decoder(decoder, hidden_layer_sizes, activation, backbones.has_convolutions(self.encoder))
+        self.z_head = Dense(self.latent_dim, name="z") if self.encoder_body.gives == "features" else None
         self.pi = Dense(self.n_classes, name="pi")
         self.mixture = prior == "mixture"
         means = mixture_means(self.n_classes, self.latent_dim)
@@ -106,66 +119,69 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
         self.z_critic = Critic(self.latent_dim, *body, self.n_classes, name="z_critic")
         self.y_critic = Critic(self.n_classes, *body, name="y_critic")
 
-    def class_variables(self):
+    def class_variables(self) -> list[tuple]:
         critics = [(self.z_critic.merge.shift, 0), (self.y_critic.body.weights[0], 0)]
         return [(self.pi.kernel, 1), (self.pi.bias, 0), *critics, *super().class_variables()]
 
-    def objectives(self):
-        encoder = [layer for layer in (self.top_model, self.z_head, self.pi) if layer is not None]
+    def objectives(self) -> dict[str, tuple]:
+        encoder = [layer for layer in (self.encoder, self.z_head, self.pi) if layer is not None]
         return {
-            "reconstruction": (self._reconstruction_terms, [*encoder, *self._decoder_layers]),
-            "critic": (self._critic_terms, [self.z_critic, self.y_critic]),
-            "regularisation": (self._regularisation_terms, encoder),
+            "reconstruction": (self.reconstruction_terms, [*encoder, *self.decoder_layers()]),
+            "critic": (self.critic_terms, [self.z_critic, self.y_critic]),
+            "regularisation": (self.regularisation_terms, encoder),
         }
 
-    def _code(self, inputs):
+    def code(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """z and the logits of q(y | x)."""
-        out = backbones.run(self.top, inputs)
+        out = backbones.run(self.encoder_body, inputs)
         if self.z_head is not None:
             return self.z_head(out), self.pi(out)
         features, mean, _ = out
         return mean, self.pi(features)
 
-    def _logits(self, inputs):
-        return self._code(inputs)[1]
+    def logits(self, seen: dict) -> tf.Tensor:
+        return self.code(seen["inputs"])[1]
 
     # Training
 
-    def _reconstruction_terms(self, batch):
-        seen = self._seen(batch)
-        z, logits = self._code(self._disturbed(seen["inputs"]))
+    def reconstruction_terms(self, batch: dict, step: StepContext) -> dict[str, tf.Tensor]:
+        """What the autoencoder minimises."""
+        seen = self.seen(batch, step)
+        z, logits = self.code(self.disturbed(seen["inputs"], step))
         r = losses.responsibilities(batch["y"], logits)
         values = {
-            "reconstruction": -self._log_prob(self.likelihood, seen, self._location(z, r)),
-            "classification": self._classification(batch["y"], logits),
+            "reconstruction": -self.log_prob(seen, self.location(z, r)),
+            "classification": self.classification(batch["y"], logits),
         }
-        return values | self._label_terms(batch, r, lambda: seen["view"])
+        return values | self.consistency_terms(batch, r, lambda: seen["view"], step)
 
-    def _training_code(self, batch):
+    def _training_code(self, batch, step):
         """z and q(y | x) of disturbed rows."""
-        z, logits = self._code(self._disturbed(self._seen(batch)["inputs"]))
+        z, logits = self.code(self.disturbed(self.seen(batch, step)["inputs"], step))
         return z, tf.nn.softmax(logits)
 
-    def _labels_read(self, codes, q):
+    def _labels_read(self, y, q):
         """The class that the critic of z reads: with a normal prior the most probable, which z is then independent of; with a
         mixture the label, zeros where it is unknown."""
-        known = tf.one_hot(codes, self.n_classes)
+        known = tf.one_hot(y, self.n_classes)
         if self.mixture:
             return known
-        return tf.where((codes >= 0)[:, None], known, tf.one_hot(tf.argmax(q, axis=-1), self.n_classes))
+        return tf.where((y >= 0)[:, None], known, tf.one_hot(tf.argmax(q, axis=-1), self.n_classes))
 
-    def _critic_terms(self, batch):
-        z, q = map(tf.stop_gradient, self._training_code(batch))
-        drawn, labels = self._drawn_classes(batch["x"]), self._labels_read(batch["y"], q)
+    def critic_terms(self, batch: dict, step: StepContext) -> dict[str, tf.Tensor]:
+        """What the critics minimise."""
+        z, q = map(tf.stop_gradient, self._training_code(batch, step))
+        drawn, labels = self.drawn_classes(batch["x"], step), self._labels_read(batch["y"], q)
         component = tf.where((batch["y"] >= 0)[:, None], labels, drawn)
-        prior_z = self.normal(z) + self._prior_mean(component)
+        prior_z = step.normal(z) + self.prior_mean(component)
         return {
             "critic_z": tf.add_n(real_or_not(self.z_critic(prior_z, labels), self.z_critic(z, labels))),
             "critic_y": tf.add_n(real_or_not(self.y_critic(drawn), self.y_critic(q))),
         }
 
-    def _regularisation_terms(self, batch):
-        z, q = self._training_code(batch)
+    def regularisation_terms(self, batch: dict, step: StepContext) -> dict[str, tf.Tensor]:
+        """What the encoder minimises to mislead the critics."""
+        z, q = self._training_code(batch, step)
         return {
             "regularisation_z": tf.math.softplus(-self.z_critic(z, self._labels_read(batch["y"], q))),
             "regularisation_y": tf.math.softplus(-self.y_critic(q)),
@@ -173,41 +189,38 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
 
     # After training: functions of rows, each row by itself
 
-    def _prior_mean(self, labels):
+    def prior_mean(self, labels: tf.Tensor) -> tf.Tensor:
         return tf.matmul(labels, self.prior_means)
 
-    def _soft_code(self, x, observed):
+    def _soft_code(self, batch):
         """z and q(y | x)."""
-        z, logits = self._code(self._read(x, observed))
+        z, logits = self.code(self.read(batch)["inputs"])
         return z, tf.nn.softmax(logits)
 
-    def encode(self, x, observed):
+    def encode(self, batch: dict) -> tf.Tensor:
         """z of rows."""
-        return self._soft_code(x, observed)[0]
+        return self._soft_code(batch)[0]
 
-    def decode(self, z, r):
+    def decode(self, z: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
         """E[x | z] with class probabilities r."""
         by_class = []
         for k in range(self.n_classes):
             labels = tf.one_hot(tf.fill(tf.shape(z)[:1], k), self.n_classes)
-            by_class.append(self.observation.expectation(self._location(z, labels)))
-        return self._mean_over_classes(tf.stack(by_class), r)
+            by_class.append(self.observation.expectation(self.location(z, labels)))
+        return self.mean_over_classes(tf.stack(by_class), r)
 
-    def reconstruct(self, x, observed):
+    def reconstruct(self, batch: dict) -> tf.Tensor:
         """E[x | z, q(y | x)] at the row's own code."""
-        return self.observation.mean(self._location(*self._soft_code(x, observed)))
+        return self.observation.mean(self.location(*self._soft_code(batch)))
 
-    def score(self, x, observed):
+    def score(self, batch: dict) -> tf.Tensor:
         """log p(x | z, q(y | x)) + log p(z) at the row's own code, (rows,)."""
-        z, q = self._soft_code(x, observed)
-        log_p_x = self._log_prob(self.likelihood, {"x": x, "observed": observed}, self._location(z, q))
+        z, q = self._soft_code(batch)
         by_class = tf.reduce_sum(losses.gaussian_log_prob(z[:, None], self.prior_means), axis=-1)
-        return log_p_x + tf.reduce_logsumexp(by_class + self.log_prior, axis=-1)
+        return self.log_prob(batch, self.location(z, q)) + tf.reduce_logsumexp(by_class + self.log_prior, axis=-1)
 
 
-@register
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class AdversarialAutoencoder(SemiSupervisedMixin, EncoderMixin, ScoreMixin, GenerativeEstimator):
     """An autoencoder with a label among its codes, which critics hold to their prior: from no label to all labels.
 
@@ -270,12 +283,7 @@ class AdversarialAutoencoder(SemiSupervisedMixin, EncoderMixin, ScoreMixin, Gene
     (150, 2)
     """
 
-    prior: str = "normal"
-    noise: float = 0.3
-
-    _constraints = {
-        "prior": [StrOptions({"normal", "mixture"})],
-        "noise": [Interval(numbers.Real, 0, None, closed="left")],
-    }
+    prior: str = param("normal", [StrOptions({"normal", "mixture"})])
+    noise: float = param(0.3, [Interval(numbers.Real, 0, None, closed="left")])
 
     _network_class = AdversarialAutoencoderNetwork

@@ -1,15 +1,13 @@
 """ConditionalVAE: a variational autoencoder that reads the label, or that there is none."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.parameters import estimator
 from keras_ssvae.networks.latent_class import ClassConditionalNetwork
+from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import losses
-from keras_ssvae.serialization import register
 
 __all__ = ["ConditionalVAE", "ConditionalVAENetwork"]
 
@@ -32,91 +30,77 @@ class ConditionalVAENetwork(ClassConditionalNetwork):
 
     shares_steps = True
 
-    def _bound(self, inputs, target, codes):
-        features = self._features(inputs)
-        mean, log_variance = self._posterior(features)
-        eps = self.normal(mean)
+    def bound(self, seen: dict, y: tf.Tensor, step: StepContext) -> tuple[dict, tf.Tensor, tf.Tensor]:
+        features = self.features(seen)
+        mean, log_variance = self.posterior(features)
+        eps = step.normal(mean)
         z = losses.gaussian_draw(mean, log_variance, eps)
-        reconstruction = -self._log_prob_active(target, self._location(z, self._unknown(z)))
-        kl = self._kl_latent(mean, log_variance)
-        log_p, kl_by_class = self._by_class(features, target, eps)
+        reconstruction = -self.log_prob(seen, self.location(z, self.unknown(z)))
+        kl = self.kl_latent(mean, log_variance, step)
+        log_p, kl_by_class = self.by_class(features, seen, eps)
         logits = self.log_prior - kl_by_class + log_p
-        r = losses.responsibilities(codes, logits)
+        r = losses.responsibilities(y, logits)
         values = {
             "reconstruction": 0.5 * (reconstruction - tf.reduce_sum(r * log_p, axis=-1)),
-            "kl_latent": 0.5 * (kl + self._warm(self.kl_warmup) * tf.reduce_sum(r * kl_by_class, axis=-1)),
+            "kl_latent": 0.5 * (kl + step.warm(self.kl_warmup) * tf.reduce_sum(r * kl_by_class, axis=-1)),
             "kl_label": 0.5 * losses.categorical_kl(r, self.log_prior),
         }
-        return values, self._tempered(logits), r
+        return values, self.tempered(logits), r
 
-    def _by_class(self, features, target, eps):
+    def by_class(self, features: tf.Tensor, seen: dict, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """log p(v | z, y) and KL[q(z | v, y) || p(z)] of every class, at z from the noise: two tensors (rows, n_classes)."""
-        mean, log_variance = self._latents(features)
+        mean, log_variance = self.latents(features)
         z = losses.gaussian_draw(mean, log_variance, tf.tile(eps, (self.n_classes, 1)))
-        log_p = self._log_prob_each(target, z)
+        log_p = self.log_prob_each(seen, z)
         kl = tf.reduce_sum(losses.gaussian_kl(mean, log_variance), axis=-1)
         return tf.transpose(log_p), tf.transpose(tf.reshape(kl, (self.n_classes, -1)))
 
-    def _bayes(self, features, target):
+    def logits(self, seen: dict) -> tf.Tensor:
         """log p(y) plus the bound on log p(v | y) at the mean of q(z | v, y), tempered: (rows, n_classes)."""
-        log_p, kl = self._by_class(features, target, tf.zeros((tf.shape(features)[0], self.latent_dim)))
-        return self._tempered(self.log_prior + log_p - kl)
+        features = self.features(seen)
+        log_p, kl = self.by_class(features, seen, tf.zeros((tf.shape(features)[0], self.latent_dim)))
+        return self.tempered(self.log_prior + log_p - kl)
 
-    def _tempered(self, logits):
+    def tempered(self, logits: tf.Tensor) -> tf.Tensor:
         """A sum over n values, taken to be as sure as the square root of n of them."""
-        return logits / tf.sqrt(tf.cast(self._nats(), logits.dtype))
+        return logits / tf.sqrt(tf.cast(self.loss_scale(), logits.dtype))
 
-    def _logits(self, inputs):
-        """Of codes, or of rows (x, observed): what is read has to be explained, too."""
-        if self.code is not None:
-            return self._bayes(self._features(inputs), {"x": inputs})
-        x, observed = inputs
-        return self._bayes(self._features(self._read(x, observed)), {"x": x, "observed": observed})
+    def view(self, batch: dict, seen: dict, step: StepContext) -> dict:
+        """Rows and not features: what is read has to be explained, too."""
+        x = self.observation.noisy(batch.get("view", batch["x"]), step.uniform)
+        return {"x": x, "observed": batch.get("observed", tf.ones_like(x))}
 
-    def _joint_terms(self, batch):
-        if self.code is not None:
-            return super()._joint_terms(batch)
-        seen = self._seen(batch)
-        values, r = self._bound_terms(seen["inputs"], seen, batch["y"])
-        x = self.observation.noisy(batch.get("view", batch["x"]), self.uniform)
-        return values | self._label_terms(batch, r, lambda: (x, batch.get("observed", tf.ones_like(x))))
+    def mixed(self, view: dict, partner: tf.Tensor, share: tf.Tensor, step: StepContext) -> dict:
+        if self.lower is not None:
+            codes = super().mixed(view, partner, share, step)["inputs"]
+            return {"inputs": codes, "x": codes}
+        x = self.observation.mixed(view["x"], tf.gather(view["x"], partner), share, step.uniform)
+        return self.read({"x": x, "observed": view["observed"] * tf.gather(view["observed"], partner)})
 
-    def _mixed(self, v, partner, share):
-        if self.code is not None:
-            return super()._mixed(v, partner, share)
-        x, observed = v
-        mixed = self.observation.mixed(x, tf.gather(x, partner), share, self.uniform)
-        return mixed, observed * tf.gather(observed, partner)
-
-    def class_logits(self, x, observed):
-        """log p(y) plus the bound on log p(x | y), tempered, up to a constant."""
-        return self._logits((x, observed)) if self.code is None else super().class_logits(x, observed)
-
-    def _posterior(self, features):
+    def posterior(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """q(z | v) of an unknown class."""
-        return self.latent_head(self.latent_merge(features, self._unknown(features)))
+        return self.latent_head(self.latent_merge(features, self.unknown(features)))
 
-    def _unknown(self, rows):
+    def unknown(self, rows: tf.Tensor) -> tf.Tensor:
+        """The condition of rows of an unknown class."""
         return tf.zeros((tf.shape(rows)[0], self.n_classes))
 
-    def _latent_mean(self, inputs):
-        return self._posterior(self._features(inputs))[0]
+    def latent_mean(self, seen: dict) -> tf.Tensor:
+        return self.posterior(self.features(seen))[0]
 
-    def _reconstruct(self, inputs):
-        z = self._latent_mean(inputs)
-        return self.observation.value(self._expectation_at(self._location(z, self._unknown(z))))
+    def reconstruction(self, seen: dict) -> tf.Tensor:
+        z = self.latent_mean(seen)
+        return self.observation.value(self.expectation_at(self.location(z, self.unknown(z))))
 
-    def _log_weight(self, inputs, target, eps):
+    def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
         """log p(v | z) p(z) / q(z | v) of an unknown class, at z from the noise eps: (rows,)."""
-        mean, log_variance = self._posterior(self._features(inputs))
+        mean, log_variance = self.posterior(self.features(seen))
         z = losses.gaussian_draw(mean, log_variance, eps)
-        log_p_v = self._log_prob_active(target, self._location(z, self._unknown(z)))
+        log_p_v = self.log_prob(seen, self.location(z, self.unknown(z)))
         return log_p_v + losses.gaussian_log_ratio(z, mean, log_variance)
 
 
-@register
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class ConditionalVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
     """A variational autoencoder with label information: encoder and decoder read the label, or a code for "unknown".
 

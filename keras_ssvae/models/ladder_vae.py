@@ -1,24 +1,25 @@
 """LadderVAE: a hierarchy of latent variables, with the class at its top."""
 
-import dataclasses
 import numbers
+import typing
+from collections.abc import Callable
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
-from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae.data.streaming import blockwise
+from keras_ssvae._compat.sklearn import Interval, get_output_config
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae.estimators.blockwise import blockwise
 from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
-from keras_ssvae.networks.base import Stage
+from keras_ssvae.estimators.parameters import estimator, param
 from keras_ssvae.networks.classifier import ClassifierNetwork
+from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, GaussianHead, LabelMerge
-from keras_ssvae.nn.normalization import NormalizedDense, precision_weighted, relative_gaussian_kl
-from keras_ssvae.serialization import register
+from keras_ssvae.nn.normalization import NormalizedDense
 
 __all__ = ["LadderVAE", "LadderVAENetwork"]
 
@@ -34,8 +35,6 @@ class LadderVAENetwork(ClassifierNetwork):
     ----------
     seed : int
         Seed of the noise.
-    table : TablePreprocessor
-        Kinds and scaling of the columns of x.
     latent_dim, hidden_layer_sizes, activation, encoder, decoder, level_dims
         As in `LadderVAE`.
     **kwargs
@@ -44,13 +43,24 @@ class LadderVAENetwork(ClassifierNetwork):
 
     shares_steps = True
 
-    def __init__(self, seed, *, table, latent_dim, hidden_layer_sizes, activation, encoder, decoder, level_dims=None, **kwargs):
-        super().__init__(seed, table=table, **kwargs)
+    def __init__(
+        self,
+        seed: int,
+        *,
+        latent_dim: int,
+        hidden_layer_sizes: tuple,
+        activation: str | Callable,
+        encoder: typing.Any,
+        decoder: typing.Any,
+        level_dims: tuple | None = None,
+        **kwargs: typing.Any,
+    ):
+        super().__init__(seed, **kwargs)
         self.level_dims = _level_dims(latent_dim, hidden_layer_sizes, level_dims)
         sizes, lower = hidden_layer_sizes, range(len(hidden_layer_sizes) - 1)
-        read = self._encoder_body(encoder or "mlp", sizes[:1] if encoder == "conv" else (), activation)
-        conv = backbones.has_convolutions(read.model)
-        self.read, self.read_model = read, read.model
+        self.encoder_body = self.encoder_for(encoder or "mlp", sizes[:1] if encoder == "conv" else (), activation)
+        self.encoder = self.encoder_body.model
+        conv = backbones.has_convolutions(self.encoder)
         self.up = [NormalizedDense(units, activation, name=f"up_{i + 1}") for i, units in enumerate(sizes)]
         self.heads = [GaussianHead(dim, name=f"posterior_{i + 1}") for i, dim in enumerate(self.level_dims)]
         self.pi = Dense(self.n_classes, name="pi")
@@ -62,36 +72,32 @@ class LadderVAENetwork(ClassifierNetwork):
         if lower and not dense:
             self.down[0] = keras.layers.Identity(name="down_1", dtype="float32")
         input_dim, body_sizes = (sizes[0], ()) if dense else (self.level_dims[0], sizes[:1])
-        bottom = self._decoder_body("mlp" if dense else decoder, input_dim, body_sizes, activation, conv)
-        self.bottom_model = bottom.model
-        self.likelihood = self.observation.after(bottom.gives)
-        self.compiles = not (conv or backbones.has_convolutions(bottom.model))
+        decoder_body = self.decoder_for("mlp" if dense else decoder, input_dim, body_sizes, activation, conv)
+        self.decoder = decoder_body.model
+        self.likelihood = self.observation.after(decoder_body.gives)
 
-    def stages(self):
-        return [Stage("train", {"loss": (self.loss_terms, [self])}, compiles=self.compiles)]
-
-    def class_variables(self):
+    def class_variables(self) -> list[tuple]:
         return [(self.pi.kernel, 1), (self.pi.bias, 0), (self.merge.shift, 0), *super().class_variables()]
 
     # The two passes
 
-    def _ascend(self, inputs, *learning):
+    def ascend(self, seen: dict, *learning: tf.Tensor) -> list[tf.Tensor]:
         """The features of each level; `learning` is what `nn.normalization.BatchNormalization` reads inside a step."""
-        d = backbones.run(self.read, inputs)
+        d = backbones.run(self.encoder_body, seen["inputs"])
         levels = []
         for layer in self.up:
             d = layer(d, *learning)
             levels.append(d)
         return levels
 
-    def _likely(self, features):
+    def likely(self, features: list[tf.Tensor]) -> list[tuple]:
         """What x says of each level: means and log variances, by level."""
         return [head(d) for head, d in zip(self.heads, features, strict=True)]
 
-    def _logits(self, inputs):
-        return self.pi(self._ascend(inputs)[-1])
+    def logits(self, seen: dict) -> tf.Tensor:
+        return self.pi(self.ascend(seen)[-1])
 
-    def _descend(self, z, choose, labels=None):
+    def descend(self, z: tf.Tensor, choose: Callable, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Parameters of p(x | z_1).
 
         Parameters
@@ -106,151 +112,130 @@ class LadderVAENetwork(ClassifierNetwork):
         h = self.merge(z, labels)
         for i in reversed(range(len(self.down))):
             h = self.down[i](choose(i, *self.prior_heads[i](h)))
-        return self.likelihood(self.bottom_model(h))
+        return self.likelihood(self.decoder(h))
 
-    @property
-    def _n_each(self):
-        """Classes with which each row is decoded: all of them, unless all labels are known."""
-        return 1 if self.knows_classes else self.n_classes
-
-    def _every(self, values):
-        """A copy of each row for each class."""
-        return tf.tile(values, (self._n_each, 1))
-
-    def _posterior(self, likely, i, mean, log_variance):
-        """q(z | x, z above, y) of a level below the top, from its prior."""
-        return precision_weighted(*(self._every(values) for values in likely[i]), mean, log_variance)
-
-    def _by_class(self, values):
-        """(classes * rows,) -> (classes, rows)."""
-        return tf.reshape(values, (self._n_each, -1))
+    def posterior(self, likely: list[tuple], i: int, mean: tf.Tensor, log_variance: tf.Tensor, n_each: int) -> tuple:
+        """q(z | x, z above, y) of a level below the top, from its prior, of `n_each` copies of each row."""
+        return losses.precision_weighted(*(tf.tile(values, (n_each, 1)) for values in likely[i]), mean, log_variance)
 
     # Training
 
-    def loss_terms(self, batch):
-        seen = self._seen(batch)
-        features = self._ascend(seen["inputs"], *self._learning(batch))
-        logits, likely = self.pi(features[-1]), self._likely(features)
+    def loss_terms(self, batch: dict, step: StepContext) -> dict[str, tf.Tensor]:
+        seen = self.seen(batch, step)
+        features = self.ascend(seen, *self._learning(batch, step))
+        logits, likely = self.pi(features[-1]), self.likely(features)
         r = losses.responsibilities(batch["y"], logits)
-        values = self._bound(seen, likely, r)
+        values = self._bound(seen, likely, r, step)
         values["kl_label"] = losses.categorical_kl(r, self.log_prior)
-        values["classification"] = self._classification(batch["y"], logits)
-        return values | self._label_terms(batch, r, lambda: seen["view"])
+        values["classification"] = self.classification(batch["y"], logits)
+        return values | self.consistency_terms(batch, r, lambda: seen["view"], step)
 
-    def _learning(self, batch):
+    def _learning(self, batch, step):
         """Inside an optimizer step, each row's share of the batch, and the pace of running means; nothing outside."""
-        if not self.is_learning:
+        if step.mode != "train":
             return ()
-        (optimizer,) = self._training.optimizers.values()
-        pace = tf.minimum(10.0 * tf.cast(optimizer.learning_rate, tf.float32), 0.1)  # Adam moves a weight by the learning rate
+        pace = tf.minimum(10.0 * tf.cast(step.learning_rate, tf.float32), 0.1)  # Adam moves a weight by the learning rate
         return batch["weight"] / tf.maximum(tf.reduce_sum(batch["weight"]), 1e-12), pace
 
-    def _bound(self, seen, likely, r):
+    def _bound(self, seen, likely, r, step):
         """The addends of the negative bound on log p(x | y), averaged over y with weights r."""
-        kl = {}
-
-        weights = tf.ones_like(r[:, :1]) if self.knows_classes else r
+        kl, weights, n_each = {}, r, self.n_classes
+        if step.all_labeled:
+            weights, n_each = tf.ones_like(r[:, :1]), 1
 
         def mean_over_classes(values):
-            return tf.reduce_sum(tf.transpose(weights) * self._by_class(values), axis=0)
+            return tf.reduce_sum(tf.transpose(weights) * tf.reshape(values, (n_each, -1)), axis=0)
 
         def draw(i, prior_mean, prior_log_variance):
-            mean, log_variance = self._posterior(likely, i, prior_mean, prior_log_variance)
-            by_dim = relative_gaussian_kl(mean, log_variance, prior_mean, prior_log_variance)
-            kl[i] = self._warm(self.kl_warmup) * mean_over_classes(tf.reduce_sum(by_dim, axis=-1))
-            eps = self.normal(likely[i][0])  # one noise for all classes: their differences are then no matter of luck
-            return losses.gaussian_draw(mean, log_variance, self._every(eps))
+            mean, log_variance = self.posterior(likely, i, prior_mean, prior_log_variance, n_each)
+            by_dim = losses.relative_gaussian_kl(mean, log_variance, prior_mean, prior_log_variance)
+            kl[i] = step.warm(self.kl_warmup) * mean_over_classes(tf.reduce_sum(by_dim, axis=-1))
+            eps = step.normal(likely[i][0])  # one noise for all classes: their differences are then no matter of luck
+            return losses.gaussian_draw(mean, log_variance, tf.tile(eps, (n_each, 1)))
 
-        top_kl = self._kl_latent(*likely[-1])
-        location = self._descend(self._draw(*likely[-1]), draw, r if self.knows_classes else None)
-        reconstruction = -tf.reduce_sum(tf.transpose(weights) * self._log_prob_stacked(seen, location), axis=0)
+        top_kl = self.kl_latent(*likely[-1], step)
+        z = losses.gaussian_draw(*likely[-1], step.normal(likely[-1][0]))
+        location = self.descend(z, draw, r if step.all_labeled else None)
+        reconstruction = -tf.reduce_sum(tf.transpose(weights) * self.log_prob_stacked(seen, location), axis=0)
         names = {f"kl_latent_{i + 1}": kl[i] for i in sorted(kl)}
         return {"reconstruction": reconstruction, **names, f"kl_latent_{len(likely)}": top_kl}
 
     # After training: functions of rows, each row by itself
 
-    def _read(self, x, observed):
-        """The features of each level, as the model is used."""
-        return self._ascend(self.observation.features(x, observed))
-
-    def class_logits(self, x, observed):
-        """Logits of q(y | x)."""
-        return self.pi(self._read(x, observed)[-1])
-
-    def encode(self, x, observed):
+    def encode(self, batch: dict) -> tf.Tensor:
         """E[z_L | x]."""
-        return self.heads[-1](self._read(x, observed)[-1])[0]
+        return self.heads[-1](self.ascend(self.read(batch))[-1])[0]
 
-    def encode_levels(self, x, observed):
+    def encode_levels(self, batch: dict) -> tf.Tensor:
         """Posterior means of all levels side by side, the lowest first: each given the means above, averaged over q(y | x)."""
-        means, _, probabilities = self._means(x, observed)
+        means, _, probabilities = self._means(batch)
         averages = [
             tf.einsum("rk,krd->rd", probabilities, tf.reshape(mean, (self.n_classes, -1, mean.shape[-1])))
             for mean in means[:-1]
         ]
         return tf.concat([*averages, means[-1]], axis=-1)
 
-    def _means(self, x, observed):
+    def _means(self, batch):
         """Posterior means by level, those below the top for every class; the parameters of p(x | z_1) there; and q(y | x)."""
-        features = self._read(x, observed)
-        likely = self._likely(features)
+        features = self.ascend(self.read(batch))
+        likely = self.likely(features)
         means = [mean for mean, _ in likely]
 
         def choose(i, prior_mean, prior_log_variance):
-            means[i], _ = self._posterior(likely, i, prior_mean, prior_log_variance)
+            means[i], _ = self.posterior(likely, i, prior_mean, prior_log_variance, self.n_classes)
             return means[i]
 
-        location = self._descend(means[-1], choose)
+        location = self.descend(means[-1], choose)
         return means, location, tf.nn.softmax(self.pi(features[-1]))
 
     def _mix(self, location, r):
         """The mean over classes, weighted by r, of E[x | z_1]."""
         expectation = self.observation.expectation(tf.reshape(location, (self.n_classes, -1, location.shape[-1])))
-        return self._mean_over_classes(expectation, r)
+        return self.mean_over_classes(expectation, r)
 
-    def decode(self, z, r):
+    def decode(self, z: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
         """E[x | z_L] with class probabilities r; the levels below are at the means of their priors."""
-        return self._mix(self._descend(z, lambda i, mean, log_variance: mean), r)
+        return self._mix(self.descend(z, lambda i, mean, log_variance: mean), r)
 
-    def reconstruct(self, x, observed):
+    def reconstruct(self, batch: dict) -> tf.Tensor:
         """E[x | posterior means], weighted by q(y | x)."""
-        _, location, probabilities = self._means(x, observed)
+        _, location, probabilities = self._means(batch)
         return self._mix(location, probabilities)
 
-    def log_likelihood(self, x, observed, n_draws):
+    def log_likelihood(self, batch: dict, n_draws: int) -> tf.Tensor:
         """log of the mean importance weight, (rows,); a weight is a sum over y, and every class has its own z below the top."""
-        likely = self._likely(self._read(x, observed))
+        likely = self.likely(self.ascend(self.read(batch)))
 
         def log_weight(eps):
-            return self._log_weight({"x": x, "observed": observed}, likely, tf.split(eps, self.level_dims, axis=-1))
+            return self._log_weight(batch, likely, tf.split(eps, self.level_dims, axis=-1))
 
-        return self._log_mean_weight(log_weight, n_draws, sum(self.level_dims))
+        return self.log_mean_weight(log_weight, n_draws, sum(self.level_dims))
 
     def _log_weight(self, batch, likely, eps):
         """log sum_y p(y) p(x, z | y) / q(z | x, y) at z from the noise eps of each level, (rows,)."""
         log_ratios = []
 
         def draw(i, prior_mean, prior_log_variance):
-            mean, log_variance = self._posterior(likely, i, prior_mean, prior_log_variance)
+            mean, log_variance = self.posterior(likely, i, prior_mean, prior_log_variance, self.n_classes)
             z = losses.gaussian_draw(mean, log_variance, eps[i])
             log_ratio = losses.gaussian_log_ratio(z, mean, log_variance, prior_mean, prior_log_variance)
-            log_ratios.append(self._by_class(log_ratio))
+            log_ratios.append(tf.reshape(log_ratio, (self.n_classes, -1)))
             return z
 
         z = losses.gaussian_draw(*likely[-1], eps[-1])
-        log_p_x = self._log_prob_stacked(batch, self._descend(z, draw))
+        log_p_x = self.log_prob_stacked(batch, self.descend(z, draw))
         return losses.gaussian_log_ratio(z, *likely[-1]) + tf.reduce_logsumexp(
             tf.add_n([log_p_x, *log_ratios]) + self.log_prior[:, None], axis=0
         )
 
-    def sample(self, codes, rng, as_means):
+    def sample(self, y_index: np.ndarray, rng: np.random.RandomState, as_means: np.ndarray) -> np.ndarray:
         """Rows of x of the given classes: draws, but means of p(x | z_1) in the columns where `as_means` is true."""
 
         def draw(i, mean, log_variance):
-            return losses.gaussian_draw(mean, log_variance, self._latent_draw(rng, *mean.shape))
+            return losses.gaussian_draw(mean, log_variance, self.latent_draw(rng, *mean.shape))
 
-        z = self._latent_draw(rng, len(codes), self.level_dims[-1])
-        return self._draw_rows(self._descend(z, draw, tf.one_hot(codes, self.n_classes)), rng, as_means)
+        z = self.latent_draw(rng, len(y_index), self.level_dims[-1])
+        return self.draw_rows(self.descend(z, draw, tf.one_hot(y_index, self.n_classes)), rng, as_means)
 
 
 def _level_dims(latent_dim, sizes, lower):
@@ -267,9 +252,7 @@ def _level_dims(latent_dim, sizes, lower):
     return [*map(int, lower), latent_dim]
 
 
-@register
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
     """A ladder of latent variables: several levels, each with the one above as its prior, and the class at the top.
 
@@ -346,10 +329,8 @@ class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstim
     ((150, 2), (150, 4))
     """
 
-    level_dims: object = None
-    kl_warmup: float = 0.3
-
-    _constraints = {"level_dims": [None, "array-like"]}
+    level_dims: tuple | None = param(None, [None, "array-like"])
+    kl_warmup: float = param(0.3, [Interval(numbers.Real, 0, 1, closed="both")])
 
     _network_class = LadderVAENetwork
 
@@ -360,7 +341,7 @@ class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstim
         return {**params, "level_dims": None if lower is None else tuple(lower)}
 
     @blockwise
-    def transform(self, X, level=None):
+    def transform(self, X: npt.ArrayLike, level: int | str | None = None) -> np.ndarray:
         """Posterior means of the latent variables of a level.
 
         Parameters
@@ -385,7 +366,7 @@ class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstim
             return super().transform(X)
         check_is_fitted(self)
         columns = self._columns_of(level)
-        if _get_output_config("transform", self)["dense"] != "default":
+        if get_output_config("transform", self)["dense"] != "default":
             raise ValueError(f"level must be None where set_output asks for a frame: its columns have no names; got {level!r}.")
         return self._latent_means(X, "encode_levels")[:, columns]
 

@@ -1,25 +1,25 @@
 """M1: a classifier on the latent variables of a variational autoencoder."""
 
-import dataclasses
+import numbers
+import typing
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import SelfTrainingClassifier
-from sklearn.utils._param_validation import HasMethods
 
+from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions
 from keras_ssvae.data.label_summary import class_prior
-from keras_ssvae.data.samplers import Stratum, canonical_order, named_arrays
-from keras_ssvae.data.tables import PreparedRows
-from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae.data.rows import PreparedRows
+from keras_ssvae.data.samplers import Stratum
 from keras_ssvae.estimators.mixins import LabelPredictorMixin
+from keras_ssvae.estimators.parameters import estimator, param
 from keras_ssvae.models.softmax_svc import SoftmaxSVC
-from keras_ssvae.models.vae import VAE, VAENetwork
+from keras_ssvae.models.vae import VAE
 from keras_ssvae.networks import inference
 from keras_ssvae.seeding import isolated_seed
-from keras_ssvae.serialization import register
 
-__all__ = ["M1", "M1Network"]
+__all__ = ["M1"]
 
 MAX_LABELED = 20_000  # draws that the classifier sees
 MAX_UNLABELED = 10_000
@@ -28,23 +28,7 @@ FEW = 5_000  # draws of labelled rows up to which each has more than one
 KEPT = 500  # codes of each class that are kept to draw from
 
 
-class M1Network(VAENetwork):
-    """The network of M1 is that of a `VAE`.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of the noise.
-    **kwargs
-        As in `VAENetwork`.
-    """
-
-    shares_steps = True
-
-
-@register
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class M1(LabelPredictorMixin, VAE):
     """M1 of Kingma et al.: a variational autoencoder of all rows, and a classifier on its latent variables.
 
@@ -87,32 +71,25 @@ class M1(LabelPredictorMixin, VAE):
     True
     """
 
-    latent_dim: int = dataclasses.field(default=20, kw_only=False)
-    beta: float = 0.3
-    classifier: object = None
+    latent_dim: int = param(20, [Interval(numbers.Integral, 1, None, closed="left")], kw_only=False)
+    beta: float = param(0.3, [Interval(numbers.Real, 0, None, closed="left")])
+    class_prior: typing.Any = param("empirical", [StrOptions({"empirical", "uniform"}), "array-like"], "head")
+    classifier: typing.Any = param(None, [None, HasMethods(["fit", "predict_proba"])], "head")
 
-    _constraints = {"classifier": [None, HasMethods(["fit", "predict_proba"])]}
-
-    _outside = ("classifier", "class_prior")
-
-    _network_class = M1Network
-
-    def _fit_beyond(self, network, encoded, codes, weight, codec, goes_on):
+    def _fit_head(self, network, data):
         rng = np.random.RandomState(network.seed)
-        rows = {**named_arrays(encoded, codes), "weight": weight}
-        if goes_on:  # the classifier is fitted anew, to all labels that have come
-            rows = _joined(self._labeled_rows, rows)
-        labeled = rows["y"] >= 0
-        z, z_codes = _draws(network, rows, rng)
-        classifier = _fit_classifier(self.classifier, z, z_codes, codec, network.seed)
-        predicted = np.where(z_codes >= 0, z_codes, _logits(classifier, z, codec.n_classes).argmax(axis=1))
+        rows, weight, n_classes = data.rows, data.weight, data.codec.n_classes
+        if data.goes_on:  # the classifier is fitted anew, to all labels that have come
+            rows, weight = _after(*self._labeled_rows, rows, weight)
+        labeled = rows.y >= 0
+        z, z_class = _draws(network, rows, weight, rng)
+        classifier = _fit_classifier(self.classifier, z, z_class, n_classes, network.seed)
+        predicted = np.where(z_class >= 0, z_class, _logits(classifier, z, n_classes).argmax(axis=1))
         return {
             "classifier_": classifier,
-            "_prior": class_prior(
-                self.class_prior, np.bincount(rows["y"][labeled], rows["weight"][labeled], minlength=codec.n_classes)
-            ),
-            "_codes_of_class": [z[predicted == k][:KEPT] for k in range(codec.n_classes)],
-            "_labeled_rows": {name: values[labeled] for name, values in rows.items()},
+            "_prior": class_prior(self.class_prior, np.bincount(rows.y[labeled], weight[labeled], minlength=n_classes)),
+            "_codes_of_class": [z[predicted == k][:KEPT] for k in range(n_classes)],
+            "_labeled_rows": (rows[labeled], weight[labeled]),
         }
 
     @property
@@ -120,62 +97,62 @@ class M1(LabelPredictorMixin, VAE):
         return self._prior
 
     def _class_logits(self, X):
-        encoded = self._encode(X)
+        rows = self._rows(X)
         self._check_has_classes()
-        z = inference.run(self.network_, "encode", encoded)
+        z = inference.run(self.network_, "encode", rows)
         return _logits(self.classifier_, z, len(self.classes_))
 
-    def _class_codes(self, X):
+    def _class_indices(self, X):
         return self._class_logits(X).argmax(axis=1)
 
-    def _draw(self, codes, rng):
+    def _draw(self, y_index, rng):
         """Rows at draws of z of their class, or of any class where none was of it."""
         everything = np.concatenate(self._codes_of_class)
         pools = [pool if len(pool) else everything for pool in self._codes_of_class]
-        z = np.stack([pools[k][rng.randint(len(pools[k]))] for k in codes])
+        z = np.stack([pools[k][rng.randint(len(pools[k]))] for k in y_index])
         return self.network_.sample_at(z, rng, self.table_.graded_)
 
 
-def _joined(earlier, rows):
+def _after(earlier, earlier_weight, rows, weight):
     """Rows after earlier ones; with marks of what was observed if either has any."""
-    if "observed" in earlier or "observed" in rows:
-        earlier, rows = ({"observed": np.ones_like(part["x"]), **part} for part in (earlier, rows))
-    return {name: np.concatenate([earlier[name], values]) for name, values in rows.items()}
+    parts = [earlier, rows]
+    if any(part.observed is not None for part in parts):
+        parts = [PreparedRows(**{"observed": np.ones_like(part.x), **part.arrays}) for part in parts]
+    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[1].arrays}
+    return PreparedRows(**arrays), np.concatenate([earlier_weight, weight])
 
 
-def _draws(network, rows, rng):
-    """Draws of z of labelled and unlabelled rows, in proportion to their weights, with their class codes."""
-    encoded, codes = PreparedRows(rows["x"], rows.get("observed")), rows["y"]
-    order = canonical_order(encoded.x, codes, encoded.observed)
+def _draws(network, rows, weight, rng):
+    """Draws of z of labelled and unlabelled rows, in proportion to their weights, with the indices of their classes."""
+    order = rows.order()
     drawn = []
-    for group, most, few in ((codes[order] >= 0, MAX_LABELED, FEW), (codes[order] < 0, MAX_UNLABELED, 0)):
+    for group, most, few in ((rows.y[order] >= 0, MAX_LABELED, FEW), (rows.y[order] < 0, MAX_UNLABELED, 0)):
         of_group = order[group]
         if len(of_group):
-            count = max(len(of_group), round(rows["weight"][of_group].sum()))
+            count = max(len(of_group), round(weight[of_group].sum()))
             count = min(max(count, min(DRAWS * count, few)), most)
-            drawn.append(Stratum(of_group, rows["weight"][of_group]).draw(count, rng))
+            drawn.append(Stratum(of_group, weight[of_group]).draw(count, rng))
     drawn = np.concatenate(drawn)
-    posterior = inference.run(network, "posterior", encoded[drawn])
-    mean, log_variance = np.split(posterior, 2, axis=1)
-    return mean + np.exp(0.5 * log_variance) * rng.standard_normal(mean.shape), codes[drawn]
+    mean, log_variance = np.split(inference.run(network, "moments", rows[drawn]), 2, axis=1)
+    return mean + np.exp(0.5 * log_variance) * rng.standard_normal(mean.shape), rows.y[drawn]
 
 
-def _fit_classifier(classifier, z, codes, codec, seed):
-    """A classifier of codes of classes; clusters where classes are declared and none has a label; None with nothing to tell."""
-    labeled = codes >= 0
-    if not labeled.any() and codec.n_classes > 1:
-        n_clusters = min(codec.n_classes, len(np.unique(z, axis=0)))
+def _fit_classifier(classifier, z, y_index, n_classes, seed):
+    """A classifier of z; clusters where classes are declared and none has a label; None with nothing to tell."""
+    labeled = y_index >= 0
+    if not labeled.any() and n_classes > 1:
+        n_clusters = min(n_classes, len(np.unique(z, axis=0)))
         return GaussianMixture(n_clusters, reg_covar=1e-3, random_state=seed).fit(z)
-    if len(np.unique(codes[labeled])) < 2:
+    if len(np.unique(y_index[labeled])) < 2:
         return None
     if classifier is None:
         classifier = SoftmaxSVC() if labeled.all() else SelfTrainingClassifier(SoftmaxSVC())
     else:
         classifier = clone(classifier)
     if not type(classifier).__module__.startswith("sklearn.semi_supervised"):
-        z, codes = z[labeled], codes[labeled]
+        z, y_index = z[labeled], y_index[labeled]
     with isolated_seed(seed, alone=False):  # support vector machines draw from the global generator
-        return classifier.fit(z, codes)
+        return classifier.fit(z, y_index)
 
 
 def _logits(classifier, z, n_classes):

@@ -2,14 +2,18 @@
 
 import dataclasses
 import numbers
+import typing
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae._compat.sklearn import Interval, StrOptions
 from keras_ssvae.estimators.mixins import CodeMixin
+from keras_ssvae.estimators.parameters import estimator, param
 from keras_ssvae.models.m2 import M2, M2Network
-from keras_ssvae.serialization import register
+from keras_ssvae.networks.stages import Stage, StepContext
+from keras_ssvae.nn import losses
 
 __all__ = ["M1M2", "M1M2Network"]
 
@@ -31,43 +35,40 @@ class M1M2Network(M2Network):
 
     shares_steps = True
 
-    def __init__(self, seed, *, sample_codes, joint, **kwargs):
+    def __init__(self, seed: int, *, sample_codes: bool, joint: bool, **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
         self.sample_codes = sample_codes
         self.joint = joint
 
-    def stages(self):
+    def stages(self) -> list[Stage]:
         pretrain, semi_supervised, together = super().stages()
         if self.joint:
             return [pretrain, semi_supervised, together]
         return [pretrain, dataclasses.replace(semi_supervised, share=semi_supervised.share + together.share)]
 
-    def end_stage(self, name, sample):
+    def end_stage(self, name: str, sample: Callable) -> None:
         if not (name == "semi-supervised" and self.sample_codes):  # p(u | z, y) explains draws already
             super().end_stage(name, sample)
 
-    def _latent_terms(self, batch):
-        if not self.sample_codes or self.is_testing:
-            return super()._latent_terms(batch)
-        seen = self._seen(batch)
-        v = tf.stop_gradient(self.code.standardise(self._draw(*self.code.encode(seen["inputs"]))))
-        values, r = self._bound_terms(v, {"x": v}, batch["y"])
-        return values | self._label_terms(batch, r, lambda: tf.stop_gradient(self._v(seen["view"])))
+    def still_code(self, seen: dict, step: StepContext) -> dict:
+        if not self.sample_codes or step.mode == "evaluate":
+            return super().still_code(seen, step)
+        mean, log_variance = self.lower.encode(seen["inputs"])
+        v = self.lower.standardise(losses.gaussian_draw(mean, log_variance, step.normal(mean)))
+        return {"inputs": v, "x": v}
 
-    def _drawn_code(self, codes, rng):
+    def drawn_code(self, y_index: np.ndarray, rng: np.random.RandomState) -> tf.Tensor:
         """Draws of u whose rows are of the classes: weak dimensions of the code, mostly noise, scatter far beyond the class."""
-        drawn = super()._drawn_code
+        drawn = super().drawn_code
 
-        def draw(codes):
-            u = drawn(codes, rng)
-            return u, self._logits(self._v(self.observation.expected_features(self.code.decode(u))))
+        def draw(y_index):
+            u = drawn(y_index, rng)
+            return u, self.logits(self.coded({"inputs": self.observation.expected_features(self.lower.decode(u))}))
 
-        return self._first_of_class(codes, draw)
+        return self.first_of_class(y_index, draw)
 
 
-@register
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class M1M2(CodeMixin, M2):
     """M1+M2 of Kingma et al.: a variational autoencoder of all rows, and M2 on its codes.
 
@@ -106,14 +107,9 @@ class M1M2(CodeMixin, M2):
     ['pretrain', 'semi-supervised', 'together']
     """
 
-    sample_codes: bool = False
-    joint: bool = True
-
-    _constraints = {
-        "code_dim": [Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "sample_codes": ["boolean"],
-        "joint": ["boolean"],
-    }
+    code_dim: int | str = param("auto", [Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})])
+    sample_codes: bool = param(False, ["boolean"])
+    joint: bool = param(True, ["boolean"])
 
     _network_class = M1M2Network
 

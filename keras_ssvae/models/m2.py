@@ -1,18 +1,18 @@
 """M2: a generative semi-supervised model, with the class among what the encoder of z reads."""
 
-import dataclasses
 import numbers
+import typing
 
 import tensorflow as tf
-from sklearn.utils._param_validation import Interval
 
+from keras_ssvae._compat.sklearn import Interval
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.parameters import estimator, param
 from keras_ssvae.networks.latent_class import ClassConditionalNetwork
+from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import losses
 from keras_ssvae.nn.layers import Dense
-from keras_ssvae.serialization import register
 
 __all__ = ["M2", "M2Network"]
 
@@ -34,74 +34,72 @@ class M2Network(ClassConditionalNetwork):
 
     shares_steps = True
 
-    def __init__(self, seed, *, n_enumerated=None, **kwargs):
+    def __init__(self, seed: int, *, n_enumerated: int | None = None, **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
         self.n_enumerated = None if n_enumerated is None or n_enumerated >= self.n_classes else n_enumerated
 
-    def _make_posterior(self, units):
+    def make_posterior(self, units: int | None) -> None:
         self.pi = Dense(self.n_classes, name="pi")
-        super()._make_posterior(units)
+        super().make_posterior(units)
 
-    def _top_layers(self):
-        return [*super()._top_layers(), self.pi]
+    def posterior_layers(self) -> list:
+        return [*super().posterior_layers(), self.pi]
 
-    def class_variables(self):
+    def class_variables(self) -> list[tuple]:
         return [(self.pi.kernel, 1), (self.pi.bias, 0), *super().class_variables()]
 
-    def _logits(self, inputs):
-        return self.pi(self._features(inputs))
+    def logits(self, seen: dict) -> tf.Tensor:
+        return self.pi(self.features(seen))
 
-    def _bound(self, inputs, target, codes):
-        features = self._features(inputs)
+    def bound(self, seen: dict, y: tf.Tensor, step: StepContext) -> tuple[dict, tf.Tensor, tf.Tensor]:
+        features = self.features(seen)
         logits = self.pi(features)
-        r = losses.responsibilities(codes, logits)
+        r = losses.responsibilities(y, logits)
         choose = None
-        if self.n_enumerated is not None and not self.is_testing:
-            noise = self.uniform(logits)
+        if self.n_enumerated is not None and step.mode != "evaluate":
+            noise = step.uniform(logits)
 
             def choose(rows):
                 return losses.choose_classes(r[rows], logits[rows], self.n_enumerated, noise[rows])
 
-        parts, merged, kl = self._parts(codes, r, choose), [], []
-        eps = self.normal(tf.tile(logits[:, :1], (1, self.latent_dim)))  # one for all classes of a row
-        by_part = zip(parts, self._by_part(parts, features), self._by_part(parts, eps), strict=True)
+        parts, merged, kl = self.parts(y, r, step, choose), [], []
+        eps = step.normal(tf.tile(logits[:, :1], (1, self.latent_dim)))  # one for all classes of a row
+        by_part = zip(parts, self.by_part(parts, features), self.by_part(parts, eps), strict=True)
         for part, part_features, part_eps in by_part:
-            mean, log_variance = self._latents(part_features, part.classes)
+            mean, log_variance = self.latents(part_features, part.classes)
             z = losses.gaussian_draw(mean, log_variance, tf.tile(part_eps, (part.count, 1)))
             merged.append(self.merge(z, classes=part.classes, n_copies=part.count))
-            kl.append(tf.reshape(self._kl_latent(mean, log_variance), (part.count, -1)))
+            kl.append(tf.reshape(self.kl_latent(mean, log_variance, step), (part.count, -1)))
         values = {
-            "reconstruction": -self._averaged(parts, self._log_prob_of_parts(parts, target, merged)),
-            "kl_latent": self._averaged(parts, kl),
+            "reconstruction": -self.averaged(parts, self.log_prob_of_parts(parts, seen, merged)),
+            "kl_latent": self.averaged(parts, kl),
             "kl_label": losses.categorical_kl(r, self.log_prior),
         }
         return values, logits, r
 
-    def _means(self, features):
+    def latent_means(self, features: tf.Tensor) -> list[tf.Tensor]:
         """E[z | v, y] of every class: a list of (rows, latent_dim)."""
-        return tf.split(self._latents(features)[0], self.n_classes)
+        return tf.split(self.latents(features)[0], self.n_classes)
 
-    def _latent_mean(self, inputs):
-        features = self._features(inputs)
+    def latent_mean(self, seen: dict) -> tf.Tensor:
+        features = self.features(seen)
         q_y = tf.nn.softmax(self.pi(features))
-        return tf.einsum("rk,krd->rd", q_y, tf.stack(self._means(features)))
+        return tf.einsum("rk,krd->rd", q_y, tf.stack(self.latent_means(features)))
 
-    def _reconstruct(self, inputs):
-        features = self._features(inputs)
-        return self._mix(self._means(features), tf.nn.softmax(self.pi(features)))
+    def reconstruction(self, seen: dict) -> tf.Tensor:
+        features = self.features(seen)
+        return self.decoded(self.latent_means(features), tf.nn.softmax(self.pi(features)))
 
-    def _log_weight(self, inputs, target, eps):
+    def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
         """log sum_y p(y) p(v | z_y, y) p(z_y) / q(z_y | v, y), where every class has its own z from the same noise: (rows,)."""
-        mean, log_variance = self._latents(self._features(inputs))
+        mean, log_variance = self.latents(self.features(seen))
         z = losses.gaussian_draw(mean, log_variance, tf.tile(eps, (self.n_classes, 1)))
         log_ratio = losses.gaussian_log_ratio(z, mean, log_variance)
-        by_class = self._log_prob_each(target, z) + tf.reshape(log_ratio, (self.n_classes, -1))
+        by_class = self.log_prob_each(seen, z) + tf.reshape(log_ratio, (self.n_classes, -1))
         return tf.reduce_logsumexp(by_class + self.log_prior[:, None], axis=0)
 
 
-@register
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class M2(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
     """M2 of Kingma et al.: the class is a latent variable of rows without a label, and the encoder of z reads it.
 
@@ -141,8 +139,6 @@ class M2(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
     True
     """
 
-    n_enumerated: int = None
-
-    _constraints = {"n_enumerated": [None, Interval(numbers.Integral, 1, None, closed="left")]}
+    n_enumerated: int | None = param(None, [None, Interval(numbers.Integral, 1, None, closed="left")])
 
     _network_class = M2Network

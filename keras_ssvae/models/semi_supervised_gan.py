@@ -1,21 +1,22 @@
 """SemiSupervisedGAN: a classifier that also tells rows from those of a generator."""
 
-import dataclasses
 import math
 import numbers
+import typing
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.utils._param_validation import Interval
 
+from keras_ssvae._compat.sklearn import Interval
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.estimators.mixins import ScoreMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.parameters import estimator, param
 from keras_ssvae.networks.adversarial import AdversarialNetwork, real_or_not
+from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, Layer
-from keras_ssvae.serialization import register
 
 __all__ = ["NoisyBody", "SemiSupervisedGAN", "SemiSupervisedGANNetwork", "WeightNormDense", "feature_matching"]
 
@@ -38,7 +39,7 @@ class WeightNormDense(Layer):
     T. Salimans, D. P. Kingma (2016), "Weight Normalization", arXiv 1602.07868, eq. 2.
     """
 
-    def __init__(self, units, gain, **kwargs):
+    def __init__(self, units: int, gain: float, **kwargs):
         super().__init__(**kwargs)
         self.units = units
         self.gain = gain
@@ -63,7 +64,7 @@ class NoisyBody(Layer):
         Keras activation.
     """
 
-    def __init__(self, hidden_layer_sizes, activation, **kwargs):
+    def __init__(self, hidden_layer_sizes: tuple, activation: str | Callable, **kwargs):
         super().__init__(**kwargs)
         self.dense = [WeightNormDense(n, math.sqrt(2.0), name=f"dense_{i}") for i, n in enumerate(hidden_layer_sizes)]
         self.activation = keras.activations.get(activation)
@@ -82,7 +83,7 @@ class NoisyBody(Layer):
         return x
 
 
-def feature_matching(real, fake, weight):
+def feature_matching(real: tf.Tensor, fake: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """Squared distance of the means of features of real and generated rows, once for every row of the batch.
 
     Parameters
@@ -117,66 +118,79 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
 
     shares_steps = True
 
-    def __init__(self, seed, *, table, hidden_layer_sizes, activation, encoder, decoder, generator_class_weight, **kwargs):
+    def __init__(
+        self,
+        seed: int,
+        *,
+        table: typing.Any,
+        hidden_layer_sizes: tuple,
+        activation: str | Callable,
+        encoder: typing.Any,
+        decoder: typing.Any,
+        generator_class_weight: float,
+        **kwargs: typing.Any,
+    ):
         super().__init__(seed, table=table, **kwargs)
         self.generator_class_weight = generator_class_weight
-        top = self._encoder_body(encoder, hidden_layer_sizes, activation)
-        conv = backbones.has_convolutions(top.model)
-        self._make_decoder(decoder, hidden_layer_sizes, activation, conv)  # called first: see `Network.build_like`
+        body = self.encoder_for(encoder, hidden_layer_sizes, activation)
+        conv = backbones.has_convolutions(body.model)
+        self.make_decoder(decoder, hidden_layer_sizes, activation, conv)
         if conv or not (encoder is None or isinstance(encoder, str)):
-            self.top, self.body = top, top.model
+            self.encoder_body, self.encoder = body, body.model
         else:
-            self.top, self.body = None, NoisyBody(hidden_layer_sizes, activation, name="noisy_body")
+            self.encoder_body, self.encoder = None, NoisyBody(hidden_layer_sizes, activation, name="noisy_body")
         self.pi = Dense(self.n_classes, name="pi")
         self.drawn = np.concatenate([np.full(g.stop - g.start, g.kind in DRAWN) for g in table.groups_])
 
-    def _nats(self):
+    def loss_scale(self) -> float:
         """One: the terms of the game are cross-entropies of two sides, whatever the number of columns."""
         return 1.0
 
-    def class_variables(self):
+    def class_variables(self) -> list[tuple]:
         return [(self.pi.kernel, 1), (self.pi.bias, 0), *super().class_variables()]
 
-    def objectives(self):
+    def objectives(self) -> dict[str, tuple]:
         return {
-            "discriminator": (self._discriminator_terms, [self.body, self.pi]),
-            "generator": (self._generator_terms, self._decoder_layers),
+            "discriminator": (self.discriminator_terms, [self.encoder, self.pi]),
+            "generator": (self.generator_terms, self.decoder_layers()),
         }
 
-    def _features(self, inputs):
+    def features(self, inputs: tf.Tensor) -> tf.Tensor:
         """The last hidden layer of the discriminator, without noise."""
-        return self.body(inputs) if self.top is None else backbones.run(self.top, inputs)
+        return self.encoder(inputs) if self.encoder_body is None else backbones.run(self.encoder_body, inputs)
 
-    def _noisy_features(self, inputs):
+    def noisy_features(self, inputs: tf.Tensor, step: StepContext) -> tf.Tensor:
         """The same in training."""
-        if self.top is not None or self.is_testing:
-            return self._features(self._disturbed(inputs))
-        return self.body(self._disturbed(inputs), disturb=lambda h: h + HIDDEN_NOISE * self.noise_scale * self.normal(h))
+        inputs = self.disturbed(inputs, step)
+        if self.encoder_body is not None or step.mode == "evaluate":
+            return self.features(inputs)
+        return self.encoder(inputs, disturb=lambda h: h + HIDDEN_NOISE * self.noise_scale * step.normal(h))
 
-    def _logits(self, inputs):
-        return self.pi(self._features(inputs))
+    def logits(self, seen: dict) -> tf.Tensor:
+        return self.pi(self.features(seen["inputs"]))
 
-    def _generated(self, batch, labels):
+    def generated(self, batch: dict, labels: tf.Tensor, step: StepContext) -> tf.Tensor:
         """What the discriminator reads of generated rows of these classes, with the gaps of the rows of the batch."""
-        z = self.normal(tf.repeat(batch["x"][:, :1], self.latent_dim, axis=1))
-        return self.observation.expected_features(self._location(z, labels), batch.get("observed"))
+        z = step.normal(tf.repeat(batch["x"][:, :1], self.latent_dim, axis=1))
+        return self.observation.expected_features(self.location(z, labels), batch.get("observed"))
 
-    def _discriminator_terms(self, batch):
-        observed = batch.get("observed")
-        inputs = self.observation.features(batch["x"], observed)
-        generated = self._generated(batch, self._drawn_classes(batch["x"]))
-        logits = self.pi(self._noisy_features(inputs))
-        fake_logits = self.pi(self._noisy_features(tf.stop_gradient(generated)))
+    def discriminator_terms(self, batch: dict, step: StepContext) -> dict[str, tf.Tensor]:
+        """What the discriminator minimises."""
+        seen = self.read(batch)
+        generated = self.generated(batch, self.drawn_classes(batch["x"], step), step)
+        logits = self.pi(self.noisy_features(seen["inputs"], step))
+        fake_logits = self.pi(self.noisy_features(tf.stop_gradient(generated), step))
         real, fake = real_or_not(tf.reduce_logsumexp(logits, axis=-1), tf.reduce_logsumexp(fake_logits, axis=-1))
-        values = {"classification": self._classification(batch["y"], logits), "real": real, "fake": fake}
+        values = {"classification": self.classification(batch["y"], logits), "real": real, "fake": fake}
         r = losses.responsibilities(batch["y"], logits)
-        view = self.observation.features(batch["view"], observed) if "view" in batch else inputs
-        return values | self._label_terms(batch, r, lambda: view)
+        view = self.read({**batch, "x": batch["view"]}) if "view" in batch else seen
+        return values | self.consistency_terms(batch, r, lambda: view, step)
 
-    def _generator_terms(self, batch):
-        labels = self._drawn_classes(batch["x"])
-        fake = self._noisy_features(self._generated(batch, labels))
-        real = self._noisy_features(self.observation.features(batch["x"], batch.get("observed")))
+    def generator_terms(self, batch: dict, step: StepContext) -> dict[str, tf.Tensor]:
+        """What the generator minimises."""
+        labels = self.drawn_classes(batch["x"], step)
+        fake = self.noisy_features(self.generated(batch, labels, step), step)
+        real = self.noisy_features(self.read(batch)["inputs"], step)
         class_loss = -tf.reduce_sum(labels * tf.nn.log_softmax(self.pi(fake)), axis=-1)
         return {
             "feature_matching": feature_matching(tf.stop_gradient(real), fake, batch["weight"]),
@@ -185,27 +199,25 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
 
     # After training
 
-    def score(self, x, observed):
+    def score(self, batch: dict) -> tf.Tensor:
         """log D / (1 - D), (rows,)."""
-        return tf.reduce_logsumexp(self.class_logits(x, observed), axis=-1)
+        return tf.reduce_logsumexp(self.class_logits(batch), axis=-1)
 
-    def sample(self, codes, rng, as_means):
+    def sample(self, y_index: np.ndarray, rng: np.random.RandomState, as_means: np.ndarray) -> np.ndarray:
         """Rows of x of the given classes: means in all columns but those of categories and truth values, which are drawn.
 
         Each is the first of several candidates that the discriminator takes for a row of the class, or the likeliest one.
         """
 
-        def draw(codes):
-            z, labels = self._latent_draw(rng, len(codes), self.latent_dim), tf.one_hot(codes, self.n_classes)
-            return z, self._logits(self.observation.expected_features(self._location(z, labels)))
+        def draw(y_index):
+            z, labels = self.latent_draw(rng, len(y_index), self.latent_dim), tf.one_hot(y_index, self.n_classes)
+            return z, self.logits({"inputs": self.observation.expected_features(self.location(z, labels))})
 
-        location = self._location(self._first_of_class(codes, draw), tf.one_hot(codes, self.n_classes))
-        return self._draw_rows(location, rng, as_means | ~self.drawn)
+        location = self.location(self.first_of_class(y_index, draw), tf.one_hot(y_index, self.n_classes))
+        return self.draw_rows(location, rng, as_means | ~self.drawn)
 
 
-@register
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class SemiSupervisedGAN(SemiSupervisedMixin, ScoreMixin, GenerativeEstimator):
     """A classifier that learns from rows without a label by telling them from those of a generator.
 
@@ -286,12 +298,7 @@ class SemiSupervisedGAN(SemiSupervisedMixin, ScoreMixin, GenerativeEstimator):
     (3, 4)
     """
 
-    noise: float = 0.3
-    generator_class_weight: float = 0.3
-
-    _constraints = {
-        "noise": [Interval(numbers.Real, 0, None, closed="left")],
-        "generator_class_weight": [Interval(numbers.Real, 0, None, closed="left")],
-    }
+    noise: float = param(0.3, [Interval(numbers.Real, 0, None, closed="left")])
+    generator_class_weight: float = param(0.3, [Interval(numbers.Real, 0, None, closed="left")])
 
     _network_class = SemiSupervisedGANNetwork

@@ -2,21 +2,22 @@
 
 import copy
 import dataclasses
+import typing
 
 import keras
 import tensorflow as tf
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from keras_ssvae._compat.sklearn import StrOptions
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, EncoderMixin, SemiSupervisedMixin
-from keras_ssvae.models.vae import VAE
+from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.latent_class import LatentClassNetwork
+from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, PiLayer
-from keras_ssvae.serialization import register
 
 __all__ = ["SemiSupervisedVAE", "SemiSupervisedVAENetwork"]
 
@@ -36,24 +37,24 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
 
     shares_steps = True
 
-    def __init__(self, seed, *, label_input, **kwargs):
+    def __init__(self, seed: int, *, label_input: str, **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
         self.label_input = label_input
 
-    def _make_posterior(self, units):
-        if self.top.gives == "gaussian":
+    def make_posterior(self, units: int | None) -> None:
+        if self.encoder_body.gives == "gaussian":
             self.pi = Dense(self.n_classes, name="pi")
         else:
             self.pi = PiLayer(self.latent_dim, self.n_classes, name="pi_layer")
 
-    def _top_layers(self):
-        return [self.top_model, self.pi]
+    def posterior_layers(self) -> list:
+        return [self.encoder, self.pi]
 
-    def class_variables(self):
-        pi = self.pi if self.top.gives == "gaussian" else self.pi.pi
+    def class_variables(self) -> list[tuple]:
+        pi = self.pi if self.encoder_body.gives == "gaussian" else self.pi.pi
         return [(pi.kernel, 1), (pi.bias, 0), *super().class_variables()]
 
-    def inherit_vae(self, vae):
+    def inherit_vae(self, vae: VAENetwork) -> None:
         """Take over every weight of a `VAENetwork` of the same table, bodies and latent variables; one class, without effect.
 
         Parameters
@@ -61,7 +62,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         vae : VAENetwork
             The source.
         """
-        pairs = [(self.top_model, vae.top_model), (self.bottom_model, vae.bottom_model), (self.likelihood, vae.likelihood)]
+        pairs = [(self.encoder, vae.encoder), (self.decoder, vae.decoder), (self.likelihood, vae.likelihood)]
         if vae.head is not None:
             pairs.append((self.pi.gaussian, vae.head))
         if self.merge.dense is not None:
@@ -70,54 +71,49 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
             mine.set_weights(theirs.get_weights())
         self.merge.shift.assign(tf.zeros_like(self.merge.shift))
 
-    def _top(self, v):
+    def posterior(self, seen: dict) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """q(z | v) and q(y | v): mean, log variance, logits of pi."""
-        out = backbones.run(self.top, v)
-        if self.top.gives == "gaussian":
+        out = backbones.run(self.encoder_body, seen["inputs"])
+        if self.encoder_body.gives == "gaussian":
             features, mean, log_variance = out
             return mean, log_variance, self.pi(features)
         return self.pi(out)
 
-    def _logits(self, inputs):
-        out = backbones.run(self.top, inputs)
-        return self.pi(out[0]) if self.top.gives == "gaussian" else self.pi.pi(out)
+    def logits(self, seen: dict) -> tf.Tensor:
+        out = backbones.run(self.encoder_body, seen["inputs"])
+        return self.pi(out[0]) if self.encoder_body.gives == "gaussian" else self.pi.pi(out)
 
-    def _latent_mean(self, inputs):
-        return self._top(inputs)[0]
+    def latent_mean(self, seen: dict) -> tf.Tensor:
+        return self.posterior(seen)[0]
 
-    def _bound(self, inputs, target, codes):
-        mean, log_variance, logits = self._top(inputs)
-        z = self._draw(mean, log_variance)
-        r = losses.responsibilities(codes, logits)
+    def bound(self, seen: dict, y: tf.Tensor, step: StepContext) -> tuple[dict, tf.Tensor, tf.Tensor]:
+        mean, log_variance, logits = self.posterior(seen)
+        z = losses.gaussian_draw(mean, log_variance, step.normal(mean))
+        r = losses.responsibilities(y, logits)
         if self.label_input == "marginal":
-            parts = self._parts(codes, r)
-            z_of_parts = zip(parts, self._by_part(parts, z), strict=True)
+            parts = self.parts(y, r, step)
+            z_of_parts = zip(parts, self.by_part(parts, z), strict=True)
             merged = [self.merge(z_of_part, classes=part.classes) for part, z_of_part in z_of_parts]
-            reconstruction = -self._averaged(parts, self._log_prob_of_parts(parts, target, merged))
+            reconstruction = -self.averaged(parts, self.log_prob_of_parts(parts, seen, merged))
         else:
-            reconstruction = -self._log_prob_active(target, self._location(z, r))
+            reconstruction = -self.log_prob(seen, self.location(z, r))
         values = {
             "reconstruction": reconstruction,
-            "kl_latent": self._kl_latent(mean, log_variance),
+            "kl_latent": self.kl_latent(mean, log_variance, step),
             "kl_label": losses.categorical_kl(r, self.log_prior),
         }
         return values, logits, r
 
-    def _log_prob_by_class(self, target, z):
-        """log p(v | z, y) for every class, from one call of the decoder: (rows, n_classes)."""
-        return tf.transpose(self._log_prob_stacked(target, self.likelihood(self.bottom_model(self.merge(z)))))
-
-    def _log_weight(self, inputs, target, eps):
+    def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
         """log sum_y p(y) p(v | z, y) p(z) / q(z | v) at z from the noise eps, (rows,)."""
-        mean, log_variance, _ = self._top(inputs)
+        mean, log_variance, _ = self.posterior(seen)
         z = losses.gaussian_draw(mean, log_variance, eps)
-        log_p_v = tf.reduce_logsumexp(self._log_prob_by_class(target, z) + self.log_prior, axis=-1)
+        by_class = tf.transpose(self.log_prob_stacked(seen, self.likelihood(self.decoder(self.merge(z)))))
+        log_p_v = tf.reduce_logsumexp(by_class + self.log_prior, axis=-1)
         return log_p_v + losses.gaussian_log_ratio(z, mean, log_variance)
 
 
-@register
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
     """The pi layer on any variational autoencoder: one model from no label to all labels.
 
@@ -165,14 +161,12 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     (150, 2)
     """
 
-    label_input: str = "marginal"
-
-    _constraints = {"label_input": [StrOptions({"marginal", "soft"})]}
+    label_input: str = param("marginal", [StrOptions({"marginal", "soft"})])
 
     _network_class = SemiSupervisedVAENetwork
 
     @classmethod
-    def from_vae(cls, vae, **params):
+    def from_vae(cls, vae: typing.Any, **params: typing.Any) -> typing.Self:
         """A semi-supervised estimator that starts from a trained variational autoencoder.
 
         Parameters
@@ -213,16 +207,12 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
         """The fitted estimator without labels that says the same as a fitted `VAE`."""
         names = [field.name for field in dataclasses.fields(cls) if hasattr(vae, field.name)]
         estimator = cls(code_dim=None, **{name: getattr(vae, name) for name in names})
-        fitted = {
-            name: value for name, value in estimator.get_params(deep=False).items() if name not in cls._not_of_the_network
-        }
+        fitted = estimator._network_params()
         fitted.update({name: value for name, value in vae._fitted_params.items() if name in fitted})
-        seed = vae.network_.seed
-        network = cls._make_network(fitted, vae.table_, vae._labels, seed, seed)
+        network = cls._make_network(fitted, vae.table_, vae._labels, vae._spec, vae.network_.seed, vae.network_.seed)
         network.inherit_vae(vae.network_)
         codec = LabelCodec(unlabeled=estimator.unlabeled).fit(None, 0)
-        state = {name: value for name, value in vars(vae).items() if name.endswith("_") or name == "_labels"}
-        state.update(network_=network, _codec=codec, _fitted_params=fitted, _prepared=True)
-        vars(estimator).update(copy.deepcopy({name: value for name, value in state.items() if name != "network_"}))
-        estimator.network_ = network
+        kept = [name for name in vars(vae) if name.endswith("_") and name != "network_" or name in ("_labels", "_spec")]
+        state = copy.deepcopy({name: vars(vae)[name] for name in kept})
+        estimator._publish({**state, "network_": network, "_codec": codec, "_fitted_params": fitted, "_prepared": True})
         return estimator

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.svm import SVC
 
-from keras_ssvae.serialization import register
+from keras_ssvae.registry import register
 
 __all__ = ["SoftmaxSVC"]
 

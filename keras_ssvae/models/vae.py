@@ -1,22 +1,23 @@
 """VAE: a variational autoencoder, the plain one."""
 
-import dataclasses
 import math
 import numbers
+import typing
+from collections.abc import Callable
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
-from sklearn.utils._param_validation import Interval
 
+from keras_ssvae._compat.sklearn import Interval
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin
+from keras_ssvae.estimators.parameters import estimator, param
 from keras_ssvae.networks.autoencoder import AutoencoderNetwork
-from keras_ssvae.networks.base import Stage
+from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, GaussianHead
-from keras_ssvae.serialization import register
 
 __all__ = ["VAE", "VAENetwork"]
 
@@ -28,8 +29,6 @@ class VAENetwork(AutoencoderNetwork):
     ----------
     seed : int
         Seed of the noise.
-    table : TablePreprocessor
-        Kinds and scaling of the columns of x.
     latent_dim, hidden_layer_sizes, activation, encoder, decoder, beta, n_importance
         As in `VAE`.
     **kwargs
@@ -39,101 +38,103 @@ class VAENetwork(AutoencoderNetwork):
     shares_steps = True
 
     def __init__(
-        self, seed, *, table, latent_dim, hidden_layer_sizes, activation, encoder, decoder, beta=1.0, n_importance=1, **kwargs
+        self,
+        seed: int,
+        *,
+        latent_dim: int,
+        hidden_layer_sizes: tuple,
+        activation: str | Callable,
+        encoder: typing.Any,
+        decoder: typing.Any,
+        beta: float = 1.0,
+        n_importance: int = 1,
+        **kwargs: typing.Any,
     ):
-        super().__init__(seed, table=table, **kwargs)
-        self.latent_dim = latent_dim
-        self.beta = beta
-        self.n_importance = n_importance
-        self.top = self._encoder_body(encoder, hidden_layer_sizes, activation, ("latent_dim", latent_dim))
-        conv = backbones.has_convolutions(self.top.model)
+        super().__init__(seed, **kwargs)
+        self.latent_dim, self.beta, self.n_importance = latent_dim, beta, n_importance
+        self.encoder_body = self.encoder_for(encoder, hidden_layer_sizes, activation, ("latent_dim", latent_dim))
+        conv = backbones.has_convolutions(self.encoder_body.model)
         sizes = tuple(reversed(hidden_layer_sizes))
-        units, self.bottom = self._split_decoder(decoder, latent_dim, sizes, activation, conv)
+        units, self.decoder_body = self.split_decoder(decoder, latent_dim, sizes, activation, conv)
         self.entry = Dense(units, activation, name="entry") if units else keras.layers.Identity(name="entry", dtype="float32")
-        self.head = GaussianHead(latent_dim, name="head") if self.top.gives == "features" else None
-        self.likelihood = self.observation.after(self.bottom.gives)
-        self.top_model, self.bottom_model = self.top.model, self.bottom.model
-        self.compiles = not (conv or backbones.has_convolutions(self.bottom_model))
+        self.head = GaussianHead(latent_dim, name="head") if self.encoder_body.gives == "features" else None
+        self.likelihood = self.observation.after(self.decoder_body.gives)
+        self.encoder, self.decoder = self.encoder_body.model, self.decoder_body.model
 
-    def stages(self):
-        return [Stage("train", self.objectives(), labeled_rows=False, compiles=self.compiles)]
-
-    def _posterior(self, inputs):
+    def posterior(self, seen: dict) -> tuple[tf.Tensor, tf.Tensor]:
         """q(z | x): mean and log variance."""
-        out = backbones.run(self.top, inputs)
+        out = backbones.run(self.encoder_body, seen["inputs"])
         return self.head(out) if self.head is not None else out[1:]
 
-    def _location(self, z):
-        return self.likelihood(self.bottom_model(self.entry(z)))
+    def location(self, z: tf.Tensor) -> tf.Tensor:
+        """The parameters of p(x | z)."""
+        return self.likelihood(self.decoder(self.entry(z)))
 
-    def loss_terms(self, batch):
-        seen = self._seen(batch)
-        mean, log_variance = self._posterior(seen["inputs"])
+    def loss_terms(self, batch: dict, step: StepContext) -> dict[str, tf.Tensor]:
+        seen = self.seen(batch, step)
+        mean, log_variance = self.posterior(seen)
         if self.n_importance > 1:
-            return {"bound": -self._importance_bound(seen, mean, log_variance)}
-        z = self._draw(mean, log_variance)
+            return {"bound": -self._importance_bound(seen, mean, log_variance, step)}
+        z = losses.gaussian_draw(mean, log_variance, step.normal(mean))
         return {
-            "reconstruction": -self._log_prob(self.likelihood, seen, self._location(z)),
-            "kl_latent": self.beta * self._kl_latent(mean, log_variance),
+            "reconstruction": -self.log_prob(seen, self.location(z)),
+            "kl_latent": self.beta * self.kl_latent(mean, log_variance, step),
         }
 
-    def _importance_bound(self, seen, mean, log_variance):
+    def _importance_bound(self, seen, mean, log_variance, step):
         """log of the mean of `n_importance` weights, from as many draws of each row: (rows,)."""
-        eps = self.normal(tf.tile(mean, (1, self.n_importance)))
+        eps = step.normal(tf.tile(mean, (1, self.n_importance)))
         eps = tf.transpose(tf.reshape(eps, (-1, self.n_importance, self.latent_dim)), (1, 0, 2))
         z = losses.gaussian_draw(mean, log_variance, eps)
-        log_p_x = self._log_prob_stacked(seen, self._location(tf.reshape(z, (-1, self.latent_dim))))
-        weight = self.beta * self._warm(self.kl_warmup)
+        log_p_x = self.log_prob_stacked(seen, self.location(tf.reshape(z, (-1, self.latent_dim))))
+        weight = self.beta * step.warm(self.kl_warmup)
         log_weight = log_p_x + weight * losses.gaussian_log_ratio(z, mean, log_variance)
         return tf.reduce_logsumexp(log_weight, axis=0) - math.log(self.n_importance)
 
     # After training: functions of rows, each row by itself
 
     @property
-    def class_prior(self):
+    def class_prior(self) -> np.ndarray:
         """One class, which has no name."""
         return np.ones(1)
 
-    def encode(self, x, observed):
+    def encode(self, batch: dict) -> tf.Tensor:
         """E[z | x]."""
-        return self._posterior(self.observation.features(x, observed))[0]
+        return self.posterior(self.read(batch))[0]
 
-    def posterior(self, x, observed):
+    def moments(self, batch: dict) -> tf.Tensor:
         """q(z | x): mean and log variance side by side."""
-        return tf.concat(self._posterior(self.observation.features(x, observed)), axis=-1)
+        return tf.concat(self.posterior(self.read(batch)), axis=-1)
 
-    def decode(self, z, r):
+    def decode(self, z: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
         """E[x | z]; there are no classes for r to tell apart."""
-        return self.observation.mean(self._location(z))
+        return self.observation.mean(self.location(z))
 
-    def reconstruct(self, x, observed):
+    def reconstruct(self, batch: dict) -> tf.Tensor:
         """E[x | posterior mean]."""
-        return self.observation.mean(self._location(self.encode(x, observed)))
+        return self.observation.mean(self.location(self.encode(batch)))
 
-    def log_likelihood(self, x, observed, n_draws):
+    def log_likelihood(self, batch: dict, n_draws: int) -> tf.Tensor:
         """log of the mean importance weight, (rows,)."""
-        batch = {"x": x, "observed": observed}
-        mean, log_variance = self._posterior(self.observation.features(x, observed))
+        seen = self.read(batch)
+        mean, log_variance = self.posterior(seen)
 
         def log_weight(eps):
             z = losses.gaussian_draw(mean, log_variance, eps)
-            log_p_x = self._log_prob(self.likelihood, batch, self._location(z))
-            return log_p_x + losses.gaussian_log_ratio(z, mean, log_variance)
+            return self.log_prob(seen, self.location(z)) + losses.gaussian_log_ratio(z, mean, log_variance)
 
-        return self._log_mean_weight(log_weight, n_draws, self.latent_dim)
+        return self.log_mean_weight(log_weight, n_draws, self.latent_dim)
 
-    def sample(self, codes, rng, as_means):
-        """As many rows of x as there are codes: draws, but means of p(x | z) in the columns where `as_means` is true."""
-        return self.sample_at(self._latent_draw(rng, len(codes), self.latent_dim), rng, as_means)
+    def sample(self, y_index: np.ndarray, rng: np.random.RandomState, as_means: np.ndarray) -> np.ndarray:
+        """As many rows of x as there are classes: draws, but means of p(x | z) in the columns where `as_means` is true."""
+        return self.sample_at(self.latent_draw(rng, len(y_index), self.latent_dim), rng, as_means)
 
-    def sample_at(self, z, rng, as_means):
+    def sample_at(self, z: npt.ArrayLike, rng: np.random.RandomState, as_means: np.ndarray) -> np.ndarray:
         """A row of x for each row of z."""
-        return self._draw_rows(self._location(tf.constant(z, tf.float32)), rng, as_means)
+        return self.draw_rows(self.location(tf.constant(z, tf.float32)), rng, as_means)
 
 
-@register
-@with_shared_parameters
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+@estimator
 class VAE(EncoderMixin, DensityMixin, GenerativeEstimator):
     """A variational autoencoder: latent variables, reconstructions and samples of rows, without labels.
 
@@ -186,12 +187,7 @@ class VAE(EncoderMixin, DensityMixin, GenerativeEstimator):
     (5, 4)
     """
 
-    beta: float = 1.0
-    n_importance: int = 1
-
-    _constraints = {
-        "beta": [Interval(numbers.Real, 0, None, closed="left")],
-        "n_importance": [Interval(numbers.Integral, 1, None, closed="left")],
-    }
+    beta: float = param(1.0, [Interval(numbers.Real, 0, None, closed="left")])
+    n_importance: int = param(1, [Interval(numbers.Integral, 1, None, closed="left")])
 
     _network_class = VAENetwork

@@ -1,22 +1,24 @@
 """What networks share in which critics judge a generator: a decoder of latent variables and a class, and draws of both.
 
-To define such a family, subclass `AdversarialNetwork`, call ``_make_decoder`` in the constructor, and define ``_logits`` and
+To define such a family, subclass `AdversarialNetwork`, call ``make_decoder`` in the constructor, and define ``logits`` and
 ``objectives``.
 """
 
 import math
+import typing
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
-from keras_ssvae.networks.base import Stage
 from keras_ssvae.networks.classifier import ClassifierNetwork
-from keras_ssvae.nn import backbones
+from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn.layers import LabelMerge
 
 __all__ = ["AdversarialNetwork", "real_or_not"]
 
 
-def real_or_not(real_logits, fake_logits):
+def real_or_not(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Cross-entropies -log D of real rows and -log(1 - D) of fake ones, D being the sigmoid of a logit.
 
     Parameters
@@ -46,58 +48,49 @@ class AdversarialNetwork(ClassifierNetwork):
         As in `ClassifierNetwork`.
     """
 
-    def __init__(self, seed, *, latent_dim, noise, **kwargs):
+    def __init__(self, seed: int, *, latent_dim: int, noise: float, **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
         self.latent_dim = latent_dim
         self.noise_scale = noise
 
-    def _make_decoder(self, decoder, hidden_layer_sizes, activation, conv):
-        """Make the decoder, whose first layer reads z together with the class."""
-        sizes = tuple(reversed(hidden_layer_sizes))
-        units, self.bottom = self._split_decoder(decoder, self.latent_dim, sizes, activation, conv)
-        self.bottom_model = self.bottom.model
+    def make_decoder(self, decoder: typing.Any, sizes: tuple, activation: str | Callable, conv: bool) -> None:
+        """Make the decoder, whose first layer reads z together with the class; `sizes` are those of the encoder."""
+        units, self.decoder_body = self.split_decoder(decoder, self.latent_dim, tuple(reversed(sizes)), activation, conv)
+        self.decoder = self.decoder_body.model
         self.merge = LabelMerge(self.n_classes, units, activation, name="merge")
-        self.likelihood = self.observation.after(self.bottom.gives)
-        self.compiles = not (conv or backbones.has_convolutions(self.bottom_model))
+        self.likelihood = self.observation.after(self.decoder_body.gives)
 
-    def stages(self):
-        return [Stage("train", self.objectives(), compiles=self.compiles, opposed=True)]
-
-    def class_variables(self):
+    def class_variables(self) -> list[tuple]:
         return [(self.merge.shift, 0), *super().class_variables()]
 
-    @property
-    def _decoder_layers(self):
-        return [self.merge, self.bottom_model, self.likelihood]
+    def decoder_layers(self) -> list:
+        """The layers of p(x | z, y)."""
+        return [self.merge, self.decoder, self.likelihood]
 
-    def _location(self, z, r):
-        return self.likelihood(self.bottom_model(self.merge(z, r)))
+    def location(self, z: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
+        """The parameters of p(x | z, y), with class probabilities r."""
+        return self.likelihood(self.decoder(self.merge(z, r)))
 
-    def _disturbed(self, inputs):
+    def disturbed(self, inputs: tf.Tensor, step: StepContext | None = None) -> tf.Tensor:
         """What the encoder reads of rows in training."""
-        return inputs + self.noise_scale * self.normal(inputs) if self.noise_scale and not self.is_testing else inputs
+        if not self.noise_scale or step is None or step.mode == "evaluate":
+            return inputs
+        return inputs + self.noise_scale * step.normal(inputs)
 
-    def _drawn_classes(self, x):
-        """A class for each row of x, drawn from p(y): (rows, n_classes), one-hot. The same for all rows while testing."""
-        quantile = 0.5 + 0.5 * tf.math.erf(self.normal(x[:, :1]) / math.sqrt(2.0))
+    def drawn_classes(self, x: tf.Tensor, step: StepContext) -> tf.Tensor:
+        """A class for each row of x, drawn from p(y): (rows, n_classes), one-hot. The same for all rows under fixed noise."""
+        quantile = 0.5 + 0.5 * tf.math.erf(step.normal(x[:, :1]) / math.sqrt(2.0))
         below = tf.cumsum(tf.exp(self.log_prior))[:-1]
         return tf.one_hot(tf.reduce_sum(tf.cast(quantile > below, tf.int32), axis=-1), self.n_classes)
 
     # After training: functions of rows, each row by itself
 
-    def _read(self, x, observed):
-        return self.observation.features(x, observed)
-
-    def class_logits(self, x, observed):
-        """Logits of q(y | x)."""
-        return self._logits(self._read(x, observed))
-
-    def sample(self, codes, rng, as_means):
+    def sample(self, y_index: np.ndarray, rng: np.random.RandomState, as_means: np.ndarray) -> np.ndarray:
         """Rows of x of the given classes: draws, but means of p(x | z, y) in the columns where `as_means` is true."""
-        labels = tf.one_hot(codes, self.n_classes)
-        z = self._latent_draw(rng, len(codes), self.latent_dim) + self._prior_mean(labels)
-        return self._draw_rows(self._location(z, labels), rng, as_means)
+        labels = tf.one_hot(y_index, self.n_classes)
+        z = self.latent_draw(rng, len(y_index), self.latent_dim) + self.prior_mean(labels)
+        return self.draw_rows(self.location(z, labels), rng, as_means)
 
-    def _prior_mean(self, labels):
+    def prior_mean(self, labels: tf.Tensor) -> tf.Tensor | float:
         """Means of p(z | y), (rows, latent_dim), for one-hot labels."""
         return 0.0

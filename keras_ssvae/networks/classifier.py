@@ -1,13 +1,17 @@
 """A network with classes: their prior, the responsibilities of rows without a label, and the terms that labels add."""
 
 import math
+import typing
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from keras_ssvae.networks.autoencoder import AutoencoderNetwork
-from keras_ssvae.networks.base import shape_of
+from keras_ssvae.networks.base import Network
+from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import losses
+from keras_ssvae.nn.noise import shape_of
 
 __all__ = ["ClassifierNetwork"]
 
@@ -17,7 +21,7 @@ SHARPENING = 2.0  # of the targets for augmented views: a temperature of 1/2, as
 
 
 class ClassifierNetwork(AutoencoderNetwork):
-    """Base of all networks with q(y | x): a family defines `_logits`, and asks for `_label_terms` in its own terms.
+    """Base of all networks with q(y | x): a family defines `logits`, and asks for what labels add in its own terms.
 
     Parameters
     ----------
@@ -28,94 +32,98 @@ class ClassifierNetwork(AutoencoderNetwork):
     label_weight : float
         Rows by labelled row; with `classification_weight` the weight of a known label.
     classification_weight : float or "auto"
-        Weight of the mean cross-entropy of the labels against the mean loss of a row; "auto" is `_nats`.
+        Weight of the mean cross-entropy of the labels against the mean loss of a row; "auto" is `loss_scale`.
     consistency_weight : float, default=0
-        Weight of the consistency term, in units of `_nats`.
+        Weight of the consistency term, in units of `loss_scale`.
     **kwargs
         As in `AutoencoderNetwork`.
     """
 
     data_constants = ("class_prior", "label_weight", "consistency_weight")
 
-    def __init__(self, seed, *, class_prior, label_weight, classification_weight, consistency_weight=0.0, **kwargs):
+    def __init__(
+        self,
+        seed: int,
+        *,
+        class_prior: np.ndarray,
+        label_weight: float,
+        classification_weight: float | str,
+        consistency_weight: float = 0.0,
+        **kwargs: typing.Any,
+    ):
         super().__init__(seed, **kwargs)
         self.n_classes = len(class_prior)
         self.classification_weight = classification_weight
         self.is_consistent = consistency_weight > 0
-        self.give(log_prior=np.log(class_prior), label_weight=label_weight, consistency_weight=consistency_weight)
+        self.set_constants(log_prior=np.log(class_prior), label_weight=label_weight, consistency_weight=consistency_weight)
         # how often each class is predicted, a running mean over batches
         self.class_usage = self.add_weight(shape=(self.n_classes,), initializer="zeros", trainable=False, name="class_usage")
         self.class_usage.assign(class_prior)
 
     # What a family defines
 
-    def _logits(self, inputs):
-        """Unnormalised log q(y | inputs), of what the classifier reads: (rows, n_classes)."""
-        raise TypeError(f"{type(self).__name__} defines no _logits")
+    def logits(self, seen: dict) -> tf.Tensor:
+        """Unnormalised log q(y | x) of rows as `seen` or `read` shows them, or as `mixed` makes them: (rows, n_classes)."""
+        raise TypeError(f"{type(self).__name__} defines no logits")
 
-    def _nats(self):
+    def loss_scale(self) -> float | tf.Tensor:
         """How many nats a row has, to the order of magnitude: one for each of its values."""
         return float(self.observation.n_columns)
 
-    def class_variables(self):
+    def mixed(self, view: dict, partner: tf.Tensor, share: tf.Tensor, step: StepContext) -> dict:
+        """Mixtures of rows with their partners, which `logits` reads."""
+        v = view["inputs"]
+        return {"inputs": share * v + (1 - share) * tf.gather(v, partner)}
+
+    def class_variables(self) -> list[tuple]:
         return [(self.class_usage, 0)]
 
     # What all share
 
     @property
-    def log_prior(self):
+    def log_prior(self) -> tf.Tensor:
         """log p(y), (n_classes,)."""
-        return self.given.log_prior.value
+        return self.constants.log_prior.value
 
     @property
-    def class_prior(self):
+    def class_prior(self) -> np.ndarray:
         """p(y), (n_classes,) array."""
         return np.exp(self.log_prior.numpy())
 
-    @property
-    def judges_labels(self):
-        return self.classification_weight != 0 and super().judges_labels
+    def monitors_labels(self, terms: Iterable[str]) -> bool:
+        return self.classification_weight != 0 and super().monitors_labels(terms)
 
-    def inherit(self, trained, sources):
+    def inherit(self, trained: Network, sources: list[int | None]) -> None:
         super().inherit(trained, sources)
         if sources != list(range(trained.n_classes)):  # how often other classes were predicted says nothing of these
             self.class_usage.assign(self.class_prior)
 
-    def _classification(self, codes, logits):
+    def classification(self, y: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """The weighted cross-entropy of known labels, 0 without one: (rows,)."""
-        weight = self._nats() if self.classification_weight == "auto" else self.classification_weight
-        return weight * self.given.label_weight * losses.label_cross_entropy(codes, logits)
+        weight = self.loss_scale() if self.classification_weight == "auto" else self.classification_weight
+        return weight * self.constants.label_weight * losses.label_cross_entropy(y, logits)
 
-    def _label_terms(self, batch, r, read):
-        """The consistency term, where it is in use; `read` gives what is mixed."""
-        if not self.is_consistent or self.is_testing:
+    def consistency_terms(self, batch: dict, r: tf.Tensor, view: Callable[[], dict], step: StepContext) -> dict[str, tf.Tensor]:
+        """The consistency term, where it is in use; `view` gives what is mixed."""
+        if not self.is_consistent or step.mode == "evaluate":
             return {}
-        weight = self.given.consistency_weight * self._nats()
-        if not self.stage.continues:  # at first, q(y) of unlabelled rows is not worth agreeing with
-            weight *= self._warm(0.4)
-        return {"consistency": weight * self._consistency(batch, tf.stop_gradient(r), read())}
+        weight = self.constants.consistency_weight * self.loss_scale()
+        if not step.stage.continues:  # at first, q(y) of unlabelled rows is not worth agreeing with
+            weight *= step.warm(0.4)
+        return {"consistency": weight * self._consistency(batch, tf.stop_gradient(r), view(), step)}
 
-    def _consistency(self, batch, r, v):
-        """Cross-entropy between the mixture of two rows' responsibilities and q(y) of the mixture of the rows v."""
-        if self.is_learning:
+    def _consistency(self, batch, r, view, step):
+        """Cross-entropy between the mixture of two rows' responsibilities and q(y) of the mixture of the rows."""
+        if step.mode == "train":
             mean = tf.einsum("r,rk->k", batch["weight"], r) / tf.reduce_sum(batch["weight"])
-            self.class_usage.assign_add(0.01 * (mean - self.class_usage))
+            self.class_usage.assign_add(0.01 * (step.all_reduce(mean) - self.class_usage))
         r = self._aligned(r, batch["y"], SHARPENING if "view" in batch else 1.0)
-        partner = tf.math.top_k(-self.uniform(r[:, 0]), shape_of(r)[0]).indices
-        share = self.uniform(r[:, :1])
-        mixed = self._mixed(v, partner, share)
+        partner = tf.math.top_k(-step.uniform(r[:, 0]), shape_of(r)[0]).indices
+        share = step.uniform(r[:, :1])
         target = share * r + (1 - share) * tf.gather(r, partner)
-        return -tf.reduce_sum(target * tf.nn.log_softmax(self._logits(mixed)), axis=-1)
+        return -tf.reduce_sum(target * tf.nn.log_softmax(self.logits(self.mixed(view, partner, share, step))), axis=-1)
 
-    def _mixed(self, v, partner, share):
-        """Mixtures of rows with their partners, which `_logits` reads."""
-        return share * v + (1 - share) * tf.gather(v, partner)
-
-    def _mean_over_classes(self, expectations, r):
-        """x from `MixedLikelihood.expectation` of every class, (n_classes, rows, n_expectations), weighted by r."""
-        return self.observation.value(tf.einsum("rk,krd->rd", r, expectations))
-
-    def _aligned(self, r, codes, power):
+    def _aligned(self, r, y, power):
         """Responsibilities of unlabelled rows, scaled so that over all rows each class is used as often as the prior says.
 
         Without it, an early mistake about a whole cluster of rows confirms itself. Where an augmented view of the row is to
@@ -123,27 +131,35 @@ class ClassifierNetwork(AutoencoderNetwork):
         """
         aligned = (r * tf.exp(self.log_prior) / tf.maximum(self.class_usage, 1e-6)) ** power
         aligned /= tf.reduce_sum(aligned, axis=-1, keepdims=True)
-        return tf.where(tf.expand_dims(codes >= 0, 1), r, aligned)
+        return tf.where(tf.expand_dims(y >= 0, 1), r, aligned)
 
     # After training
 
-    def _first_of_class(self, codes, draw):
-        """Of several candidates for each class code the first that is predicted to be of the class, or the likeliest one.
+    def class_logits(self, batch: dict) -> tf.Tensor:
+        """Logits of q(y | x) at the posterior mean."""
+        return self.logits(self.read(batch))
+
+    def mean_over_classes(self, expectations: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
+        """x from `MixedLikelihood.expectation` of every class, (n_classes, rows, n_expectations), weighted by r."""
+        return self.observation.value(tf.einsum("rk,krd->rd", r, expectations))
+
+    def first_of_class(self, y_index: np.ndarray, draw: Callable) -> tf.Tensor:
+        """Of several candidates for each class the first that is predicted to be of the class, or the likeliest one.
 
         Parameters
         ----------
-        codes : (n,) array
-            Class codes.
+        y_index : (n,) array
+            Classes.
         draw : function
-            Class codes of k rows -> latent variables (k, dim), and logits of q(y | x) of the rows made of them.
+            Classes of k rows -> latent variables (k, dim), and logits of q(y | x) of the rows made of them.
 
         Returns
         -------
         (n, dim) tensor
             Latent variables.
         """
-        chosen, cells = [], len(codes) * CANDIDATES * self.observation.n_columns
-        for part in np.array_split(codes, max(1, min(len(codes), math.ceil(cells / BLOCK_CELLS)))):
+        chosen, cells = [], len(y_index) * CANDIDATES * self.observation.n_columns
+        for part in np.array_split(y_index, max(1, min(len(y_index), math.ceil(cells / BLOCK_CELLS)))):
             rows = np.arange(len(part))
             latents, logits = draw(np.repeat(part, CANDIDATES))
             log_q = tf.nn.log_softmax(logits).numpy().reshape(len(part), CANDIDATES, logits.shape[-1])

@@ -2,12 +2,14 @@
 
 import contextlib
 import functools
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-__all__ = ["Dense", "GaussianHead", "LabelMerge", "Layer", "PiLayer", "dtype_policy", "given_variable", "plain_activation"]
+__all__ = ["Dense", "GaussianHead", "LabelMerge", "Layer", "PiLayer", "dtype_policy", "constant_variable", "plain_activation"]
 
 Dense = functools.partial(keras.layers.Dense, dtype="float32")  # as `Layer`
 
@@ -31,7 +33,7 @@ class GaussianHead(Layer):
         Number of dimensions of the Gaussian.
     """
 
-    def __init__(self, dim, **kwargs):
+    def __init__(self, dim: int, **kwargs):
         super().__init__(**kwargs)
         self.mean = Dense(dim, name="mean")
         self.log_variance = Dense(dim, kernel_initializer="zeros", name="log_variance")
@@ -60,7 +62,7 @@ class PiLayer(Layer):
     Berkhahn et al. (2019), arXiv 1908.03015: the encoder's last layer splits into mu, sigma and pi.
     """
 
-    def __init__(self, latent_dim, n_classes, **kwargs):
+    def __init__(self, latent_dim: int, n_classes: int, **kwargs):
         super().__init__(**kwargs)
         self.gaussian = GaussianHead(latent_dim, name="gaussian")
         self.pi = Dense(n_classes, name="pi")
@@ -90,7 +92,7 @@ class LabelMerge(Layer):
         Keras activation, used with `units`.
     """
 
-    def __init__(self, n_classes, units=None, activation=None, **kwargs):
+    def __init__(self, n_classes: int, units: int | None = None, activation: str | Callable | None = None, **kwargs):
         super().__init__(**kwargs)
         self.n_classes = n_classes
         self.dense = None if units is None else Dense(units, name="dense")
@@ -131,7 +133,7 @@ class LabelMerge(Layer):
 
 
 @contextlib.contextmanager
-def dtype_policy(name):
+def dtype_policy(name: str) -> Iterator[None]:
     """Make layers under this dtype policy of Keras inside the block; nothing is touched where it is the user's own.
 
     Parameters
@@ -150,7 +152,7 @@ def dtype_policy(name):
         keras.config.set_dtype_policy(before)
 
 
-def given_variable(name, value):
+def constant_variable(name: str, value: npt.ArrayLike) -> keras.Variable:
     """A variable for numbers that the data decide and training does not.
 
     A compiled step reads it where a Python number would be built into it, so that the step serves other data too.
@@ -165,7 +167,10 @@ def given_variable(name, value):
     return keras.Variable(np.asarray(value, "float32"), dtype="float32", trainable=False, name=name)
 
 
-def plain_activation(activation):
+given_variable = constant_variable
+
+
+def plain_activation(activation: str | Callable) -> str | Callable:
     """An activation without a gradient of its own.
 
     TensorFlow keeps the gradient function of `tf.nn.silu`, and every graph in which it stands, until the process ends.

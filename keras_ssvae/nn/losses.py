@@ -14,17 +14,19 @@ __all__ = [
     "gaussian_log_prob",
     "gaussian_log_ratio",
     "label_cross_entropy",
+    "precision_weighted",
+    "relative_gaussian_kl",
     "responsibilities",
 ]
 
 
-def responsibilities(codes, logits):
+def responsibilities(y: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """r(y): the label where it is known, q(y | x) where it is not.
 
     Parameters
     ----------
-    codes : (rows,) integer tensor
-        Class codes, negative where the label is unknown.
+    y : (rows,) integer tensor
+        Class indices, negative where the label is unknown.
     logits : (rows, n_classes) tensor
         Unnormalised log q(y | x).
 
@@ -33,25 +35,25 @@ def responsibilities(codes, logits):
     (rows, n_classes) tensor
         Rows sum to one. No gradient flows to `logits` from rows whose label is known.
     """
-    known = tf.one_hot(codes, logits.shape[-1], dtype=logits.dtype)
-    return tf.where(tf.expand_dims(codes >= 0, 1), known, tf.nn.softmax(logits))
+    known = tf.one_hot(y, logits.shape[-1], dtype=logits.dtype)
+    return tf.where(tf.expand_dims(y >= 0, 1), known, tf.nn.softmax(logits))
 
 
-def label_cross_entropy(codes, logits):
+def label_cross_entropy(y: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """-log q(y | x) of rows with a known label, 0 with zero gradient elsewhere, shape (rows,).
 
     ``tf.nn.softmax_cross_entropy_with_logits`` would not do: its gradient for an all-zero row of labels is softmax(logits).
 
     Parameters
     ----------
-    codes, logits
+    y, logits
         As in `responsibilities`.
     """
-    known = tf.one_hot(codes, logits.shape[-1], dtype=logits.dtype)  # a negative code gives a row of zeros
+    known = tf.one_hot(y, logits.shape[-1], dtype=logits.dtype)  # a negative index gives a row of zeros
     return -tf.reduce_sum(known * tf.nn.log_softmax(logits), axis=-1)
 
 
-def categorical_kl(probabilities, log_prior):
+def categorical_kl(probabilities: tf.Tensor, log_prior: tf.Tensor) -> tf.Tensor:
     """KL[r(y) || p(y)] a row; for a one-hot r it is -log p(y).
 
     Parameters
@@ -65,7 +67,7 @@ def categorical_kl(probabilities, log_prior):
     return tf.reduce_sum(probabilities * (tf.math.log(safe) - log_prior), axis=-1)
 
 
-def gaussian_draw(mean, log_variance, noise):
+def gaussian_draw(mean: tf.Tensor, log_variance: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """A draw from N(mean, exp(log_variance)) made of standard normal noise, with gradients to both.
 
     Parameters
@@ -76,7 +78,7 @@ def gaussian_draw(mean, log_variance, noise):
     return mean + tf.exp(0.5 * log_variance) * noise
 
 
-def gaussian_kl(mean, log_variance):
+def gaussian_kl(mean: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
     """KL[N(mean, exp(log_variance)) || N(0, 1)] by element.
 
     Parameters
@@ -87,7 +89,7 @@ def gaussian_kl(mean, log_variance):
     return 0.5 * (tf.square(mean) + tf.exp(log_variance) - 1.0 - log_variance)
 
 
-def gaussian_log_prob(x, mean=0.0, log_variance=0.0):
+def gaussian_log_prob(x: tf.Tensor, mean: tf.Tensor | float = 0.0, log_variance: tf.Tensor | float = 0.0) -> tf.Tensor:
     """log N(x | mean, exp(log_variance)) by element.
 
     Parameters
@@ -98,7 +100,13 @@ def gaussian_log_prob(x, mean=0.0, log_variance=0.0):
     return -0.5 * (tf.square(x - mean) * tf.exp(-log_variance) + log_variance + math.log(2 * math.pi))
 
 
-def gaussian_log_ratio(z, mean, log_variance, prior_mean=0.0, prior_log_variance=0.0):
+def gaussian_log_ratio(
+    z: tf.Tensor,
+    mean: tf.Tensor,
+    log_variance: tf.Tensor,
+    prior_mean: tf.Tensor | float = 0.0,
+    prior_log_variance: tf.Tensor | float = 0.0,
+) -> tf.Tensor:
     """log p(z) - log q(z), summed over dimensions: what z from q adds to the log of an importance weight.
 
     Parameters
@@ -110,6 +118,38 @@ def gaussian_log_ratio(z, mean, log_variance, prior_mean=0.0, prior_log_variance
     """
     log_p = gaussian_log_prob(z, prior_mean, prior_log_variance)
     return tf.reduce_sum(log_p - gaussian_log_prob(z, mean, log_variance), axis=-1)
+
+
+def precision_weighted(
+    mean: tf.Tensor, log_variance: tf.Tensor, other_mean: tf.Tensor, other_log_variance: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The normalised product of two Gaussians: mean and log variance by element.
+
+    Precisions add up, and the mean is that of both means weighted by precision (Sonderby et al. 2016, arXiv 1602.02282,
+    eq. 17-19).
+
+    Parameters
+    ----------
+    mean, log_variance, other_mean, other_log_variance : tensors of shapes that broadcast
+        The two Gaussians.
+    """
+    share = tf.sigmoid(other_log_variance - log_variance)  # of the first precision in their sum, without a quotient
+    merged = tf.minimum(log_variance, other_log_variance) - tf.math.softplus(-tf.abs(log_variance - other_log_variance))
+    return share * mean + (1.0 - share) * other_mean, merged
+
+
+def relative_gaussian_kl(
+    mean: tf.Tensor, log_variance: tf.Tensor, prior_mean: tf.Tensor, prior_log_variance: tf.Tensor
+) -> tf.Tensor:
+    """KL[N(mean, exp(log_variance)) || N(prior_mean, exp(prior_log_variance))] by element.
+
+    Parameters
+    ----------
+    mean, log_variance, prior_mean, prior_log_variance : tensors of shapes that broadcast
+        The two Gaussians.
+    """
+    log_ratio = log_variance - prior_log_variance
+    return 0.5 * (tf.square(mean - prior_mean) * tf.exp(-prior_log_variance) + tf.exp(log_ratio) - 1.0 - log_ratio)
 
 
 @dataclasses.dataclass
@@ -137,7 +177,7 @@ class ClassChoice:
     rest: tf.Tensor
     drawn_weight: tf.Tensor
 
-    def sum(self, values):
+    def sum(self, values: tf.Tensor) -> tf.Tensor:
         """sum_y r(y) value(y), estimated from values of `classes`, (k + 1, rows): (rows,)."""
         enumerated, drawn = values[:-1], values[-1]
         baseline = tf.stop_gradient(tf.reduce_mean(enumerated, axis=0))
@@ -145,7 +185,7 @@ class ClassChoice:
         return known + self.rest * baseline + self.drawn_weight * (drawn - baseline)
 
 
-def choose_classes(r, logits, n_enumerated, noise):
+def choose_classes(r: tf.Tensor, logits: tf.Tensor, n_enumerated: int, noise: tf.Tensor) -> ClassChoice:
     """The `ClassChoice` of rows.
 
     Parameters

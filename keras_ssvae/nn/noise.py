@@ -7,9 +7,10 @@ search for low bias ("hash prospector", 2018), applied twice.
 
 import math
 
+import keras
 import tensorflow as tf
 
-__all__ = ["normal", "uniform"]
+__all__ = ["FixedNoise", "Noise", "NoNoise", "normal", "shape_of", "uniform"]
 
 
 def _hasher():
@@ -25,7 +26,7 @@ def _hasher():
     return lambda h: mixed(mixed(mixed(h, sixteen) * first, fifteen) * second, sixteen)
 
 
-def uniform(seed, shape):
+def uniform(seed: tf.Tensor | tuple[int, int], shape: tuple[int, ...] | tf.Tensor) -> tf.Tensor:
     """Uniform noise on (0, 1).
 
     Parameters
@@ -51,7 +52,7 @@ def uniform(seed, shape):
     return tf.reshape((upper + 0.5) * 2.0**-23, shape)
 
 
-def normal(seed, shape):
+def normal(seed: tf.Tensor | tuple[int, int], shape: tuple[int, ...] | tf.Tensor) -> tf.Tensor:
     """Standard normal noise, by the inverse of the distribution function.
 
     Parameters
@@ -65,3 +66,85 @@ def normal(seed, shape):
         Equal in all modes of execution up to the rounding of the inverse error function.
     """
     return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(seed, shape) - 1.0)
+
+
+def shape_of(tensor: tf.Tensor) -> tuple[int, ...] | tf.Tensor:
+    """The static shape where it is known: XLA turns it into constants, and gradients need fewer operations.
+
+    Parameters
+    ----------
+    tensor : tf.Tensor
+        Any.
+    """
+    return tuple(tensor.shape) if tensor.shape.is_fully_defined() else tf.shape(tensor)
+
+
+class Noise:
+    """New noise at every call, from a seed that counts.
+
+    Parameters
+    ----------
+    seed : int, default=0
+        In [0, 2**31).
+
+    Attributes
+    ----------
+    state : Variable
+        The seed and the number of calls so far.
+    """
+
+    def __init__(self, seed: int = 0):
+        self._generator = keras.random.SeedGenerator(seed)
+        self.state = self._generator.state
+
+    def normal(self, like: tf.Tensor) -> tf.Tensor:
+        """Standard normal noise of the shape of a tensor."""
+        return normal(self._generator.next(), shape_of(like))
+
+    def uniform(self, like: tf.Tensor) -> tf.Tensor:
+        """Uniform noise on (0, 1) of the shape of a tensor."""
+        return uniform(self._generator.next(), shape_of(like))
+
+
+class FixedNoise(Noise):
+    """Noise that depends on a seed, the number of calls and the column, and not on the row: the same for every row.
+
+    Parameters
+    ----------
+    seed : int
+        In [0, 2**31).
+    """
+
+    def __init__(self, seed: int):
+        self._seed, self._calls = seed, 0
+
+    def normal(self, like: tf.Tensor) -> tf.Tensor:
+        return self._spread(normal, like)
+
+    def uniform(self, like: tf.Tensor) -> tf.Tensor:
+        return self._spread(uniform, like)
+
+    def _spread(self, draw, like):
+        self._calls += 1
+        return tf.broadcast_to(draw((self._seed, self._calls), (1, *like.shape[1:])), tf.shape(like))
+
+
+class NoNoise(Noise):
+    """The middle of every distribution.
+
+    Attributes
+    ----------
+    calls : int
+        How often it was asked for.
+    """
+
+    def __init__(self):
+        self.calls = 0
+
+    def normal(self, like: tf.Tensor) -> tf.Tensor:
+        self.calls += 1
+        return tf.zeros_like(like)
+
+    def uniform(self, like: tf.Tensor) -> tf.Tensor:
+        self.calls += 1
+        return tf.fill(tf.shape(like), 0.5)

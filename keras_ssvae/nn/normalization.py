@@ -1,39 +1,13 @@
-"""Pieces of a hierarchy of Gaussian latent variables: layers with normalised features, and what one Gaussian is to another."""
+"""Layers of which the features are standardised over a batch, each row as often as it counts."""
+
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from keras_ssvae.nn.layers import Dense, Layer
 
-__all__ = ["BatchNormalization", "NormalizedDense", "precision_weighted", "relative_gaussian_kl"]
-
-
-def precision_weighted(mean, log_variance, other_mean, other_log_variance):
-    """The normalised product of two Gaussians: mean and log variance by element.
-
-    Precisions add up, and the mean is that of both means weighted by precision (Sonderby et al. 2016, arXiv 1602.02282,
-    eq. 17-19).
-
-    Parameters
-    ----------
-    mean, log_variance, other_mean, other_log_variance : tensors of shapes that broadcast
-        The two Gaussians.
-    """
-    share = tf.sigmoid(other_log_variance - log_variance)  # of the first precision in their sum, without a quotient
-    merged = tf.minimum(log_variance, other_log_variance) - tf.math.softplus(-tf.abs(log_variance - other_log_variance))
-    return share * mean + (1.0 - share) * other_mean, merged
-
-
-def relative_gaussian_kl(mean, log_variance, prior_mean, prior_log_variance):
-    """KL[N(mean, exp(log_variance)) || N(prior_mean, exp(prior_log_variance))] by element.
-
-    Parameters
-    ----------
-    mean, log_variance, prior_mean, prior_log_variance : tensors of shapes that broadcast
-        The two Gaussians.
-    """
-    log_ratio = log_variance - prior_log_variance
-    return 0.5 * (tf.square(mean - prior_mean) * tf.exp(-prior_log_variance) + tf.exp(log_ratio) - 1.0 - log_ratio)
+__all__ = ["BatchNormalization", "NormalizedDense"]
 
 
 class BatchNormalization(Layer):
@@ -49,7 +23,7 @@ class BatchNormalization(Layer):
         Added to variances.
     """
 
-    def __init__(self, epsilon=1e-3, **kwargs):
+    def __init__(self, epsilon: float = 1e-3, **kwargs):
         super().__init__(**kwargs)
         self.epsilon = epsilon
 
@@ -100,7 +74,7 @@ class NormalizedDense(Layer):
         Keras activation.
     """
 
-    def __init__(self, units, activation, **kwargs):
+    def __init__(self, units: int, activation: str | Callable, **kwargs):
         super().__init__(**kwargs)
         self.dense = Dense(units, name="dense")
         self.normalize = BatchNormalization(name="normalize")

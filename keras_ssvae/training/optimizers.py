@@ -5,12 +5,16 @@ import math
 import keras
 import tensorflow as tf
 
+from keras_ssvae._compat.keras import learning_rate_of, variables_of
+
 __all__ = ["FlatAdamW", "LateDrop", "make_optimizer"]
 
 LARGE = 20_000  # weights of a variable, from which on copying them costs more than some operations
 
 
-def make_optimizer(optimizer, rate, total_steps, opposed=False):
+def make_optimizer(
+    optimizer: str | keras.optimizers.Optimizer, rate: float, total_steps: tf.Variable | None, opposed: bool = False
+) -> keras.optimizers.Optimizer:
     """A fresh optimizer of the user's choice.
 
     Parameters
@@ -49,14 +53,14 @@ class LateDrop(keras.optimizers.schedules.LearningRateSchedule):
         Number of steps; read at every step, so that the same compiled step serves trainings of any length.
     """
 
-    def __init__(self, rate, total_steps):
+    def __init__(self, rate: float, total_steps: tf.Variable):
         self.rate, self.total_steps = rate, total_steps
 
-    def __call__(self, step):
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
         early = tf.cast(step, tf.float32) <= 0.7 * tf.convert_to_tensor(self.total_steps)
         return tf.where(early, self.rate, 0.2 * self.rate)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"rate": self.rate, "total_steps": float(self.total_steps)}
 
 
@@ -77,11 +81,18 @@ class FlatAdamW(keras.optimizers.Optimizer):
         As in `keras.optimizers.AdamW`.
     """
 
-    def __init__(self, learning_rate, weight_decay=0.0, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        weight_decay: float = 0.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+    ):
         super().__init__(learning_rate=learning_rate, name="flat_adamw")
         self.weight_decay, self.beta_1, self.beta_2, self.epsilon = weight_decay, beta_1, beta_2, epsilon
 
-    def build(self, variables):
+    def build(self, variables: list) -> None:
         if self.built:
             return
         super().build(variables)
@@ -93,13 +104,13 @@ class FlatAdamW(keras.optimizers.Optimizer):
         self.means = [self.add_variable(shape, dtype="float32", name="mean") for shape in shapes]
         self.squares = [self.add_variable(shape, dtype="float32", name="square") for shape in shapes]
 
-    def apply(self, grads, trainable_variables=None):
-        given = dict(zip(map(id, trainable_variables or self._trainable_variables), grads, strict=True))
+    def apply(self, grads: list, trainable_variables: list | None = None) -> None:
+        given = dict(zip(map(id, trainable_variables or variables_of(self)), grads, strict=True))
         rate, step = tf.cast(self.learning_rate, tf.float32), tf.cast(self.iterations + 1, tf.float32)
         pace = rate * tf.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
         decay = rate * self.weight_decay
         for chosen, mean, square in zip(self.blocks, self.means, self.squares, strict=True):
-            block = [self._trainable_variables[i] for i in chosen]
+            block = [variables_of(self)[i] for i in chosen]
             # no gradient, no change: the moments of such a variable stay zero
             gradients = [_dense(given[id(v)]) if id(v) in given else tf.zeros(v.shape) for v in block]
             gradient = self._flat(gradients)
@@ -134,8 +145,8 @@ class FlatAdamW(keras.optimizers.Optimizer):
         parts = zip(tf.split(flat, [math.prod(v.shape) for v in variables]), variables, strict=True)
         return [part if len(v.shape) == 1 else tf.reshape(part, v.shape) for part, v in parts]
 
-    def get_config(self):
-        rate = self._learning_rate
+    def get_config(self) -> dict:
+        rate = learning_rate_of(self)
         is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
         own = {name: getattr(self, name) for name in ("weight_decay", "beta_1", "beta_2", "epsilon")}
         return {"learning_rate": keras.optimizers.schedules.serialize(rate) if is_schedule else float(rate), **own}

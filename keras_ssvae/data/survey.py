@@ -1,0 +1,156 @@
+"""What one pass over rows on disk tells: how many rows and labels there are, and some rows that stand for all."""
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_ssvae.data.labels import distinct_labels
+from keras_ssvae.data.sources import Source, stack_blocks, take
+
+__all__ = ["Reservoir", "SourceSummary", "fair_limit"]
+
+
+def fair_limit(counts: npt.ArrayLike, capacity: int) -> int:
+    """The largest number of rows that every group may keep, so that all groups together keep no more than the capacity.
+
+    Parameters
+    ----------
+    counts : (n_groups,) int array
+        Rows of each group.
+    capacity : int
+        Rows in all.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    for i, count in enumerate(sorted(counts)):
+        fair = capacity // (len(counts) - i)
+        if count > fair:
+            return max(int(fair), 1)
+        capacity -= count
+    return max(int(max(counts)), 1)
+
+
+class Reservoir:
+    """A uniform sample of the rows of each group, as large as a capacity for all groups allows; small groups are kept whole.
+
+    Every row draws a random key, and those with the smallest keys stay.
+
+    Parameters
+    ----------
+    capacity : int
+        Rows in all.
+    rng : RandomState
+        Source of the keys.
+
+    Attributes
+    ----------
+    counts : (n_groups,) int array
+        Rows of each group that were added.
+    """
+
+    def __init__(self, capacity: int, rng: np.random.RandomState):
+        self._capacity, self._rng = capacity, rng
+        self._pieces = []
+        self._largest = np.empty(0)  # of each group, the largest key that may still stay
+        self.counts = np.empty(0, int)
+
+    def add(self, groups: np.ndarray, **columns: object) -> None:
+        """Offer rows.
+
+        Parameters
+        ----------
+        groups : (k,) int array
+            ColumnGroup of each row, from 0.
+        **columns : arrays, Series or DataFrames of k rows
+            What belongs to the rows.
+        """
+        if not len(groups):
+            return
+        missing = max(groups.max() + 1 - len(self.counts), 0)
+        self.counts = np.append(self.counts, np.zeros(missing, int))
+        self._largest = np.append(self._largest, np.full(missing, np.inf))
+        self.counts += np.bincount(groups, minlength=len(self.counts))
+        rows = {"group": groups, "key": self._rng.random_sample(len(groups)), **columns}
+        stay = np.flatnonzero(rows["key"] <= self._largest[groups])
+        self._pieces.append({name: take(values, stay) for name, values in rows.items()})
+        if sum(len(piece["key"]) for piece in self._pieces) > 1.25 * self._capacity:
+            self._thin()
+
+    def _thin(self):
+        rows = stack_blocks(self._pieces)
+        counts = np.bincount(rows["group"], minlength=len(self.counts))
+        limit = fair_limit(counts[counts > 0], self._capacity)
+        order = np.lexsort((rows["key"], rows["group"]))
+        rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        last = order[rank == limit - 1]
+        self._largest[rows["group"][last]] = rows["key"][last]
+        stay = np.sort(order[rank < limit])
+        self._pieces = [{name: take(values, stay) for name, values in rows.items()}]
+
+    def rows(self) -> dict | None:
+        """{"group", "weight", and the names of the columns}: the rows that stayed, in the order in which they were added.
+
+        The weight is the number of rows of the group that a row stands for.
+        """
+        if not self._pieces:
+            return None
+        self._thin()
+        rows = {name: values for name, values in self._pieces[0].items() if name != "key"}
+        return {**rows, "weight": (self.counts / np.bincount(rows["group"], minlength=len(self.counts)))[rows["group"]]}
+
+
+class SourceSummary:
+    """What one pass over a source tells: how many rows and labels there are, and some rows that stand for all.
+
+    Parameters
+    ----------
+    source : Source
+        The rows.
+    buffer_size : int
+        At most so many labelled and so many other rows are kept.
+    unlabeled : scalar
+        What stands for "no label".
+    seed : int
+        Seed of the choice.
+
+    Attributes
+    ----------
+    X, y : array or DataFrame, array or Series
+        The rows kept, in their order.
+    weight : (n_kept,) array or None
+        How many rows each stands for, labelled rows for those of their class; None if all rows are kept.
+    n_rows, n_labeled : int
+        Numbers of all rows and of those with a label.
+    """
+
+    def __init__(self, source: Source, buffer_size: int, unlabeled: object, seed: int):
+        rng = np.random.RandomState([seed, 1])
+        labeled, others = Reservoir(buffer_size, rng), Reservoir(buffer_size, rng)
+        numbers, self.n_rows = {}, 0
+        for X, y in source.blocks():
+            _check_finite(X)
+            labels, positions = distinct_labels(y, unlabeled)
+            groups = np.array([*(numbers.setdefault(label, len(numbers)) for label in labels.tolist()), -1])[positions]
+            position = np.arange(self.n_rows, self.n_rows + len(X))
+            self.n_rows += len(X)
+            for reservoir, chosen in ((labeled, groups >= 0), (others, groups < 0)):
+                rows = np.flatnonzero(chosen)
+                columns = {"X": take(X, rows), "y": take(y, rows), "position": position[rows]}
+                reservoir.add(np.maximum(groups[rows], 0), **columns)
+        self.n_labeled = int(labeled.counts.sum())
+        kept = [rows for rows in (labeled.rows(), others.rows()) if rows is not None]
+        order = np.argsort(np.concatenate([rows["position"] for rows in kept]))
+        rows = {name: take(values, order) for name, values in stack_blocks(kept).items()}
+        self.X, self.y = rows["X"], rows["y"]
+        self.weight = rows["weight"] if len(order) < self.n_rows else None
+        if self.weight is not None:
+            next(source.blocks())  # raises if X cannot be read a second time
+
+
+def _check_finite(X):
+    """Rows that are not kept are seen by nobody else before training."""
+    values = X if isinstance(X, np.ndarray) else X.select_dtypes("float").to_numpy(dtype=float, na_value=np.nan)
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        raise ValueError("Input X contains infinity or a value too large for its dtype.")

@@ -1,0 +1,30 @@
+"""Methods that answer row by row, for rows that do not lie in memory."""
+
+import functools
+from collections.abc import Callable
+
+from sklearn.utils.validation import check_is_fitted
+
+from keras_ssvae.data.sources import stack
+
+__all__ = ["blockwise"]
+
+
+def blockwise(method: Callable) -> Callable:
+    """Let a method that answers row by row answer for a source too: block by block, the answers one below the other.
+
+    Parameters
+    ----------
+    method : function
+        (estimator, X, ...) -> array or DataFrame of as many rows as X.
+    """
+
+    @functools.wraps(method)
+    def answer(self, X, *args, **kwargs):
+        source = self._source(X)
+        if source is None:
+            return method(self, X, *args, **kwargs)
+        check_is_fitted(self)
+        return stack([method(self, block, *args, **kwargs) for block, _ in source.blocks()])
+
+    return answer

@@ -1,0 +1,182 @@
+"""From what a user hands to `fit` to what a fit is made of: validated, encoded, and summed up."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from keras_ssvae._compat.sklearn import get_feature_names
+from keras_ssvae.data.label_summary import LabelSummary, summarise_labels
+from keras_ssvae.data.labels import LabelCodec
+from keras_ssvae.data.rows import PreparedRows
+from keras_ssvae.data.schema import Schema
+from keras_ssvae.data.sources import open_source, take
+from keras_ssvae.data.streaming import RowStream
+from keras_ssvae.data.survey import SourceSummary
+from keras_ssvae.data.tables import TablePreprocessor
+from keras_ssvae.data.validation import check_weight, check_X
+from keras_ssvae.seeding import derive_seeds
+
+__all__ = ["FitData", "prepare"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FitData:
+    """What a fit is made of; nothing of it changes while it runs.
+
+    Attributes
+    ----------
+    table : TablePreprocessor
+        Columns and scaling.
+    codec : LabelCodec
+        Classes.
+    rows : PreparedRows
+        Training rows in memory, with "y" and the estimator's extra arrays.
+    weight : (n,) array
+        How often each counts.
+    summary : LabelSummary
+        What the labels say about scales.
+    seeds : list of int
+        Of the weights, of the noise, and of the order of rows.
+    stream : RowStream or None
+        Where the rows that are not in memory come from.
+    columns : dict
+        ``n_features_in_`` and, where X has names, ``feature_names_in_``.
+    label_column : str or None
+        Name of the column that was y.
+    goes_on : bool
+        Whether the fit adds to the ones before it: `partial_fit` of a fitted estimator.
+    warm : bool
+        Whether it starts from what the estimator has learned.
+    one_pass : bool
+        Whether every row is seen once.
+    """
+
+    table: TablePreprocessor
+    codec: LabelCodec
+    rows: PreparedRows
+    weight: np.ndarray
+    summary: LabelSummary
+    seeds: list
+    stream: RowStream | None
+    columns: dict
+    label_column: str | None
+    goes_on: bool
+    warm: bool
+    one_pass: bool
+
+
+def prepare(
+    estimator: typing.Any,
+    X: typing.Any,
+    y: typing.Any,
+    sample_weight: typing.Any,
+    *,
+    warm: bool,
+    classes: typing.Any = None,
+    one_pass: bool = False,
+    **extra: typing.Any,
+) -> FitData:
+    """Read, check and encode the rows of a fit.
+
+    Parameters
+    ----------
+    estimator : GenerativeEstimator
+        It is read and not changed.
+    X, y, sample_weight
+        As in `GenerativeEstimator.fit`.
+    warm : bool
+        Whether the fit starts from what the estimator has learned: columns and scaling stay.
+    classes : array-like, int or None, default=None
+        As in `GenerativeEstimator.partial_fit`.
+    one_pass : bool, default=False
+        Whether every row is seen once.
+    **extra
+        Handed to the estimator's ``_extra_arrays``.
+
+    Raises
+    ------
+    ValueError
+        If something cannot be read.
+    """
+    seeds = derive_seeds(estimator.random_state, 3 * (1 + (estimator.n_iter_ if warm else 0)))[-3:]
+    label_column = y if isinstance(y, str) else None
+    X, y, sample_weight, source = _in_memory(estimator, X, y, sample_weight, seeds[2])
+    if warm:
+        schema, values = estimator.table_.schema_, estimator._read(X)
+    else:
+        get_feature_names(X)  # raises on names of mixed types, before the work is done
+        schema = Schema().fit(X)
+        values = check_X(X, schema, estimator)
+    codec = estimator._make_codec(y, len(values), warm and one_pass, classes)
+    arrays = {"y": codec.encode(y, len(values)), **estimator._extra_arrays(X, **extra)}
+    values, arrays, stands_for = _counting(values, arrays, check_weight(sample_weight, values))
+    weight = _with_class_weights(estimator.class_weight, codec, arrays["y"], stands_for)
+    table = estimator.table_.widened(values) if warm else TablePreprocessor(estimator.likelihood).fit(values, schema, weight)
+    rows = table.encode(values).joined(**arrays)
+    del values
+    columns = _columns(take(X, slice(0, 1)) if source is not None else X)
+    summary = summarise_labels(lambda chosen: table.indicators(rows.x[chosen]), rows.y, weight, codec.n_classes)
+    if warm and one_pass and len(estimator.classes_) == len(codec.classes_):  # the class prior remembers all passes
+        summary = dataclasses.replace(summary, class_weight=summary.class_weight + estimator._labels.class_weight)
+    stream = None
+    if source is not None and sample_weight is not None:  # there are more rows than those in memory
+
+        def prepare_block(X, y):
+            more = {"y": codec.encode(y, len(X)), **estimator._extra_arrays(X, **extra)}
+            return table.encode(check_X(X, table.schema_)).joined(**more)
+
+        stream = RowStream(source, prepare_block, estimator.buffer_size, rows, stands_for, weight)
+    return FitData(table, codec, rows, weight, summary, seeds, stream, columns, label_column, warm and one_pass, warm, one_pass)
+
+
+def _in_memory(estimator, X, y, sample_weight, seed):
+    """Rows, labels and weights that lie in memory, and the source that they stand for, if any."""
+    weighted_memmap = isinstance(X, np.memmap) and sample_weight is not None  # as joblib hands arrays to its processes
+    source = None if weighted_memmap else open_source(X, y, estimator.buffer_size)
+    if source is None:
+        return X, y, sample_weight, None
+    if sample_weight is not None:
+        raise ValueError("sample_weight must be None where X is read in blocks; repeat rows in X instead.")
+    summary = SourceSummary(source, estimator.buffer_size, estimator.unlabeled, seed)
+    return summary.X, summary.y, summary.weight, source
+
+
+def _counting(values, arrays, weight):
+    """The rows that count, of a weight above zero."""
+    kept = weight > 0
+    if not kept.any():
+        raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")
+    if kept.all():
+        return values, arrays, weight
+    return values[kept], {name: array[kept] for name, array in arrays.items()}, weight[kept]
+
+
+def _with_class_weights(class_weight, codec, y_index, weight):
+    """The weights of the rows times what `class_weight` makes of those with a label."""
+    known = y_index >= 0
+    if class_weight is None or not known.any():
+        return weight
+    totals = np.bincount(y_index[known], weight[known], minlength=codec.n_classes)
+    if class_weight == "balanced":
+        by_class = totals.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, np.inf))
+    else:
+        classes = codec.classes_.tolist()
+        unknown = [label for label in class_weight if label not in classes]
+        if unknown:
+            raise ValueError(f"class_weight names labels that are not among the classes: {unknown} of {classes}.")
+        by_class = np.array([class_weight.get(label, 1.0) for label in classes], float)
+        if not ((by_class > 0) & np.isfinite(by_class)).all():
+            raise ValueError(f"class_weight must hold positive weights; got {class_weight!r}.")
+    return np.where(known, weight * by_class[y_index], weight)
+
+
+def _columns(X):
+    """The attributes by which scikit-learn knows the columns of X."""
+    known = BaseEstimator()
+    validate_data(known, X, skip_check_array=True, reset=True)
+    return dict(vars(known))

@@ -1,0 +1,52 @@
+"""A parameter of an estimator, written once: its default, what it accepts and what it is for."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from keras_ssvae.estimators.documentation import with_shared_parameters
+from keras_ssvae.registry import register
+
+__all__ = ["estimator", "param"]
+
+ROLES = ("network", "data", "training", "head")
+T = typing.TypeVar("T", bound=type)
+
+
+def param(default: typing.Any, accepts: list | str, role: str = "network", *, kw_only: bool = True) -> typing.Any:
+    """A field of a class decorated by `estimator`: one parameter of its constructor.
+
+    Parameters
+    ----------
+    default : object
+        The default.
+    accepts : list or "no_validation"
+        What scikit-learn's parameter validation accepts: types, None, strings such as "boolean", intervals and options of
+        `keras_ssvae._compat.sklearn`.
+    role : {"network", "data", "training", "head"}, default="network"
+        What it is for: an argument of the network, or what the rows and labels, the training, or what is fitted to the trained
+        network depend on.
+    kw_only : bool, default=True
+        Whether it is given by name only.
+    """
+    if role not in ROLES:
+        raise ValueError(f"role must be one of {ROLES}; got {role!r}.")
+    return dataclasses.field(default=default, kw_only=kw_only, metadata={"accepts": accepts, "role": role})
+
+
+@typing.dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(param,))
+def estimator(cls: T) -> T:
+    """Class decorator of an estimator or a mixin: fields are parameters, checked, documented, and known to `load`.
+
+    Parameters
+    ----------
+    cls : type
+        Its fields are made by `param`. With a `_network_class`, it is registered by `keras_ssvae.register`.
+    """
+    cls = dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+    fields = {field.name: field.metadata for field in dataclasses.fields(cls)}
+    cls._parameter_constraints = {name: metadata.get("accepts", "no_validation") for name, metadata in fields.items()}
+    cls._network_parameters = tuple(name for name, metadata in fields.items() if metadata.get("role", "network") == "network")
+    cls = with_shared_parameters(cls)
+    return register(cls) if getattr(cls, "_network_class", None) is not None else cls

@@ -1,0 +1,231 @@
+"""The training step: objectives, gradients and optimizers, many steps in one call, traced once a shape of chunks."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from keras_ssvae.networks.base import Network
+from keras_ssvae.networks.stages import Stage, StepContext, unreduced
+from keras_ssvae.nn.noise import Noise, shape_of
+
+__all__ = ["Execution", "TrainingStep"]
+
+FUNCTIONS = 4  # that a stage keeps: of training and of judging, for chunks of several shapes
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How the step of a stage is executed; equal ones share what was traced.
+
+    Attributes
+    ----------
+    jit_compile, run_eagerly : bool
+        Whether XLA compiles it, and whether nothing is traced at all.
+    n_leading_labeled : int
+        A number of rows at the beginning of every batch that have a label; others may have one, too.
+    all_labeled : bool
+        Whether all rows of every batch have one.
+    """
+
+    jit_compile: bool
+    run_eagerly: bool
+    n_leading_labeled: int = 0
+    all_labeled: bool = False
+
+
+@dataclasses.dataclass
+class _Prepared:
+    """What one stage needs under one way to execute it."""
+
+    stage: Stage
+    execution: Execution
+    names: list
+    optimizers: dict
+    start: list  # of the optimizers' variables
+    functions: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict)
+
+
+class TrainingStep:
+    """The optimizer steps of one network, as Keras' `fit` calls them.
+
+    What is traced reads the batch, the network's variables and those here alone, so it serves every training of the network.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    all_reduce : function
+        Tensor -> its mean over all workers; the identity unless several train.
+
+    Attributes
+    ----------
+    noise : Noise
+        That of training.
+    steps_done, total_steps : Variables
+        Optimizer steps of the stage so far, and planned.
+    """
+
+    def __init__(self, network: Network, all_reduce: Callable = unreduced):
+        self.network, self.all_reduce = network, all_reduce
+        self.noise = Noise()
+        self.steps_done, self.total_steps = tf.Variable(0.0, trainable=False), tf.Variable(1.0, trainable=False)
+        self._all_prepared, self._prepared = {}, None
+        self._chunk_epochs, self._ahead, self._sums = 1, collections.deque(), None
+
+    def begin(self) -> None:
+        """Put the noise where the network's dry call would leave it."""
+        self.noise.state.assign([self.network.seed, sum(self.network.held.draws.values())])
+
+    def prepare(
+        self, stage: Stage, execution: Execution, make_optimizer: Callable, total_steps: int, chunk_epochs: int
+    ) -> None:
+        """Make ready to train a stage, with the same functions as the last time, if there was one.
+
+        Parameters
+        ----------
+        stage : Stage
+            The stage.
+        execution : Execution
+            How it is executed.
+        make_optimizer : function
+            Makes a Keras optimizer; called for each objective.
+        total_steps : int
+            Optimizer steps the stage is planned to take.
+        chunk_epochs : int
+            Epochs in a chunk; an epoch of several chunks counts as one.
+        """
+        self.total_steps.assign(total_steps)
+        self.steps_done.assign(0)
+        self.noise.state.assign_add([0, self.network.held.draws[stage.name]])
+        prepared = self._all_prepared.get((stage.name, execution))
+        if prepared is not None:
+            for optimizer, start in zip(prepared.optimizers.values(), prepared.start, strict=True):
+                optimizer.set_weights(start)
+        else:
+            names = list(dict.fromkeys(["loss", *self.network.held.terms[stage.name]]))
+            prepared = _Prepared(stage, execution, names, {}, [])
+            for objective in stage.objectives:
+                optimizer = prepared.optimizers[objective] = make_optimizer()
+                optimizer.build(_variables(stage, objective))
+                prepared.start.append([v.numpy().copy() for v in optimizer.variables])
+            self._all_prepared[stage.name, execution] = prepared
+        self._prepared, self._chunk_epochs = prepared, chunk_epochs
+        self._ahead.clear()
+        self.network.drive(self, next(iter(prepared.optimizers.values())), execution.run_eagerly)
+
+    @property
+    def term_names(self) -> list[str]:
+        """Names of the terms of the stage."""
+        return self._prepared.names[1:]
+
+    # What Keras' `fit` calls
+
+    def train(self, iterator: Iterator) -> dict[str, float]:
+        """The means of the epoch so far; what a chunk holds of later epochs is trained at once, and told when they come."""
+        if not self._ahead:
+            self._ahead.extend(np.split(self._run(self.train_chunk, next(iterator)), self._chunk_epochs))
+        values = self._ahead.popleft()
+        return self._track(values.mean(axis=0), len(values))
+
+    def evaluate(self, iterator: Iterator) -> dict[str, float]:
+        """The means over the held-out rows so far."""
+        chunk = next(iterator)
+        return self._track(self._run(self.evaluate_chunk, chunk)[0], float(tf.reduce_sum(chunk["weight"])))
+
+    def reset(self) -> None:
+        """Start the means anew."""
+        self._sums = np.zeros(len(self._prepared.names) + 1)
+
+    def _track(self, values, weight):
+        """The means so far, with these values in them."""
+        self._sums += weight * np.append(values, 1.0)
+        return dict(zip(self._prepared.names, (self._sums[:-1] / max(self._sums[-1], 1e-12)).tolist(), strict=True))
+
+    def _run(self, function, chunk):
+        """Values of the terms, (steps, n_terms) array, from one graph function, made once a stage and shape of chunks."""
+        execution, functions = self._prepared.execution, self._prepared.functions
+        if execution.run_eagerly:
+            return function(chunk).numpy()
+        # without XLA, for any number of steps: so no other fit decides how this one computes
+        steps = chunk["weight"].shape[0] if execution.jit_compile else None
+        shapes = {key: tf.TensorSpec((steps, *values.shape[1:]), values.dtype) for key, values in chunk.items()}
+        kind = (function.__name__, *shapes.items())
+        if kind not in functions:
+            graph = tf.function(function, autograph=False, jit_compile=execution.jit_compile)
+            functions[kind] = graph.get_concrete_function(shapes)
+            while len(functions) > FUNCTIONS:
+                functions.popitem(last=False)
+        functions.move_to_end(kind)
+        return functions[kind](chunk).numpy()
+
+    # What is traced
+
+    def train_chunk(self, chunk: dict) -> tf.Tensor:
+        """All optimizer steps of a chunk; the values of the terms at each, (steps, n_terms)."""
+        steps = shape_of(chunk["weight"])[0]
+        values = tf.TensorArray(tf.float32, steps, element_shape=(len(self._prepared.names),))
+
+        def one_step(i, values):
+            return i + 1, values.write(i, self._update({k: v[i] for k, v in chunk.items()}))
+
+        return tf.while_loop(lambda i, _: i < steps, one_step, (0, values), maximum_iterations=steps)[1].stack()
+
+    def evaluate_chunk(self, chunk: dict) -> tf.Tensor:
+        """The terms of the first objective on the held-out rows of a chunk of one batch, (1, n_terms)."""
+        batch = {k: v[0] for k, v in chunk.items()}
+        step = StepContext("evaluate", self._prepared.stage, self.noise, all_reduce=self.all_reduce)
+        loss, means = self._loss(batch, next(iter(self._prepared.optimizers)), step)
+        values = {"loss": loss, **means}
+        return tf.stack([values.get(name, 0.0) for name in self._prepared.names])[None]
+
+    def _update(self, batch):
+        """One optimizer step per objective; returns the loss and the value of every term."""
+        stage, execution, values = self._prepared.stage, self._prepared.execution, {"loss": 0.0}
+        progress = tf.minimum(self.steps_done / self.total_steps, 1.0)
+        for objective, optimizer in self._prepared.optimizers.items():
+            labeled = execution.n_leading_labeled, execution.all_labeled
+            rate = functools.partial(getattr, optimizer, "learning_rate")
+            step = StepContext("train", stage, self.noise, *labeled, progress, rate, self.all_reduce)
+            variables = _variables(stage, objective)
+            with tf.GradientTape() as tape:
+                loss, means = self._loss(batch, objective, step)
+            gradients = self.reduce(tape.gradient(loss, variables))
+            pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+            optimizer.apply([g for g, _ in pairs], [v for _, v in pairs])
+            values["loss"] += loss
+            values |= means
+        self.steps_done.assign_add(1.0)
+        return tf.stack([values[name] for name in self._prepared.names])
+
+    def reduce(self, gradients: list) -> list:
+        """The gradients of all workers together; those of one worker as they are.
+
+        Parameters
+        ----------
+        gradients : list of tensor or None
+            One a variable.
+        """
+        return [None if gradient is None else self.all_reduce(gradient) for gradient in gradients]
+
+    def _loss(self, batch, objective, step):
+        """The loss of an objective and the weighted means of its terms."""
+        terms = self.network(batch, objective=objective, step=step, training=step.mode == "train")
+        share = batch["weight"] / tf.maximum(tf.reduce_sum(batch["weight"]), 1e-12)
+        # a row of weight 0 may hold anything, and 0 times infinity is no number
+        means = {name: tf.reduce_sum(tf.math.multiply_no_nan(values, share)) for name, values in terms.items()}
+        penalties = [tf.cast(penalty, tf.float32) for penalty in self.network.losses]  # regularizers of the user's own layers
+        return tf.add_n([*means.values(), *penalties]), means
+
+
+def _variables(stage, objective):
+    """What an objective trains, each variable once."""
+    unique = {}
+    for layer in stage.objectives[objective][1]:
+        unique.update((id(v), v) for v in layer.trainable_variables)
+    return list(unique.values())
