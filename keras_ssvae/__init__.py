@@ -9,9 +9,9 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "AdversarialAutoencoder": "models",
-    "AugmentedClassifier": "augmentation.functions",
+    "AugmentedClassifier": "augmentation.classifier",
     "ConditionalVAE": "models",
-    "GenerativeOverSampler": "augmentation.functions",
+    "GenerativeOverSampler": "augmentation.oversampling",
     "LabelSweepDisplay": "plotting.displays",
     "LadderVAE": "models",
     "LatentSpaceDisplay": "plotting.displays",
