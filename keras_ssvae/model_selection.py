@@ -1,21 +1,33 @@
 """Hide labels, split, score and compare when only some rows are labelled."""
 
+from __future__ import annotations
+
 import numbers
 import time
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold, check_cv
-from sklearn.utils import _safe_indexing, check_random_state, indexable
+from sklearn.utils import check_random_state, indexable
 
+from keras_ssvae._compat.sklearn import safe_indexing
 from keras_ssvae.data.labels import UNLABELED, LabelCodec, is_unlabeled
 
 __all__ = ["SemiSupervisedKFold", "label_sweep", "labeled_scorer", "mask_labels"]
 
+Mark = float | str | None
+"""What stands for "no label"."""
+Scorer = Callable[[BaseEstimator, ArrayLike, ArrayLike], float]
+Seed = int | np.random.RandomState | None
 
-def mask_labels(y, labeled=0.1, *, stratify=True, unlabeled=UNLABELED, random_state=None):
+
+def mask_labels(
+    y: ArrayLike, labeled: float = 0.1, *, stratify: bool = True, unlabeled: Mark = UNLABELED, random_state: Seed = None
+) -> np.ndarray | pd.Series:
     """Copy y and hide all but some of its labels.
 
     Parameters
@@ -23,11 +35,11 @@ def mask_labels(y, labeled=0.1, *, stratify=True, unlabeled=UNLABELED, random_st
     y : array-like of shape (n_samples,)
         Labels. Entries that are unlabelled already stay so and do not count.
     labeled : float in [0, 1] or int, default=0.1
-        What to keep of the labels: a fraction (rounded, but at least one label if above 0) or a number. So 1.0 keeps
-        all labels and 1 keeps one.
+        What to keep of the labels: a fraction (rounded, but at least one label if above 0) or a number. So 1.0 keeps all labels
+        and 1 keeps one.
     stratify : bool, default=True
-        Keep the proportions of the classes, and at least one label of each class if there are enough. False draws from
-        all labels alike.
+        Keep the proportions of the classes, and at least one label of each class if there are enough. False draws from all
+        labels alike.
     unlabeled : number, str, bool, None or NaN, default=-1
         What stands for "no label", in y and in the result.
     random_state : int, RandomState instance or None, default=None
@@ -36,8 +48,8 @@ def mask_labels(y, labeled=0.1, *, stratify=True, unlabeled=UNLABELED, random_st
     Returns
     -------
     y_masked : ndarray or Series of shape (n_samples,)
-        A Series with the index and the name of y if y is one. The dtype is that of the labels if it can hold
-        `unlabeled` (a categorical gets it as one more category), otherwise object.
+        A Series with the index and the name of y if y is one. The dtype is that of the labels if it can hold `unlabeled` (a
+        categorical gets it as one more category), otherwise object.
 
     Raises
     ------
@@ -46,26 +58,25 @@ def mask_labels(y, labeled=0.1, *, stratify=True, unlabeled=UNLABELED, random_st
 
     Examples
     --------
-    >>> from keras_ssvae.model_selection import mask_labels
     >>> y = mask_labels([0, 0, 0, 0, 1, 1], labeled=3, random_state=0)
     >>> sorted(y.tolist())
     [-1, -1, -1, 0, 0, 1]
     >>> mask_labels(["cat", "dog"], labeled=0.0, unlabeled="?")
     array(['?', '?'], dtype=object)
     """
-    codec, codes = _encode(y, unlabeled)
-    labeled_rows = np.flatnonzero(codes >= 0)
+    codec, y_index = _encode(y, unlabeled)
+    labeled_rows = np.flatnonzero(y_index >= 0)
     n_kept = _n_kept(labeled, len(labeled_rows))
     rng = check_random_state(random_state)
-    shuffled = rng.permutation(labeled_rows)
+    kept = rng.permutation(labeled_rows)
     if stratify:
-        per_class = _stratified_numbers(np.bincount(codes[shuffled], minlength=codec.n_classes), n_kept, rng)
-        rank_in_class = pd.Series(shuffled).groupby(codes[shuffled]).cumcount().to_numpy()
-        kept = shuffled[rank_in_class < per_class[codes[shuffled]]]
+        per_class = _stratified_numbers(np.bincount(y_index[kept], minlength=codec.n_classes), n_kept, rng)
+        rank_in_class = pd.Series(kept).groupby(y_index[kept]).cumcount().to_numpy()
+        kept = kept[rank_in_class < per_class[y_index[kept]]]
     else:
-        kept = shuffled[:n_kept]
-    masked = np.full_like(codes, UNLABELED)
-    masked[kept] = codes[kept]
+        kept = kept[:n_kept]
+    masked = np.full_like(y_index, UNLABELED)
+    masked[kept] = y_index[kept]
     labels = codec.decode(masked)
     return _series_like(y, labels, masked < 0, unlabeled) if isinstance(y, pd.Series) else labels
 
@@ -73,8 +84,8 @@ def mask_labels(y, labeled=0.1, *, stratify=True, unlabeled=UNLABELED, random_st
 class SemiSupervisedKFold(BaseCrossValidator):
     """Cross-validation that tests on labelled rows only, and trains on all other rows.
 
-    The labelled rows are split into stratified folds. Rows without a label cannot be tested, so they are part of every
-    training set.
+    The labelled rows are split into stratified folds. Rows without a label cannot be tested, so they are part of every training
+    set.
 
     Parameters
     ----------
@@ -90,7 +101,6 @@ class SemiSupervisedKFold(BaseCrossValidator):
     Examples
     --------
     >>> import numpy as np
-    >>> from keras_ssvae.model_selection import SemiSupervisedKFold
     >>> X, y = np.zeros((6, 1)), np.array([0, 0, -1, 1, 1, -1])
     >>> for train, test in SemiSupervisedKFold(n_splits=2, shuffle=False).split(X, y):
     ...     print(train, test)
@@ -98,26 +108,32 @@ class SemiSupervisedKFold(BaseCrossValidator):
     [0 2 3 5] [1 4]
     """
 
-    def __init__(self, n_splits=5, *, shuffle=True, unlabeled=UNLABELED, random_state=None):
+    def __init__(
+        self, n_splits: int = 5, *, shuffle: bool = True, unlabeled: Mark = UNLABELED, random_state: Seed = None
+    ) -> None:
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.unlabeled = unlabeled
         self.random_state = random_state
 
-    def get_n_splits(self, X=None, y=None, groups=None):
-        """Return the number of folds; all parameters are ignored."""
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object, default=None
+            Ignored.
+        """
         return self.n_splits
 
-    def split(self, X, y, groups=None):
+    def split(self, X: ArrayLike, y: ArrayLike, groups: object = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the positions of the training rows and of the test rows of each fold.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...)
-            Only its length matters.
-        y : array-like of shape (n_samples,)
-            Labels.
-        groups : object
+        X, y : array-likes of n_samples rows and labels
+            Of X only the length matters.
+        groups : object, default=None
             Ignored.
 
         Yields
@@ -133,18 +149,17 @@ class SemiSupervisedKFold(BaseCrossValidator):
             If y is None or has fewer labels than folds, or no class has as many labels as there are folds.
         """
         X, y = indexable(X, y)
-        _, codes = _encode(y, self.unlabeled)
-        labeled_rows = np.flatnonzero(codes >= 0)
+        _, y_index = _encode(y, self.unlabeled)
+        labeled_rows = np.flatnonzero(y_index >= 0)
         if len(labeled_rows) < self.n_splits:
             raise ValueError(f"n_splits={self.n_splits} needs as many labelled rows, y has {len(labeled_rows)}.")
         folds = StratifiedKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
-        for _, test in folds.split(labeled_rows, codes[labeled_rows]):
-            is_test = np.zeros(len(codes), dtype=bool)
-            is_test[labeled_rows[test]] = True
+        for _, test in folds.split(labeled_rows, y_index[labeled_rows]):
+            is_test = np.isin(np.arange(len(y_index)), labeled_rows[test])
             yield np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
-def labeled_scorer(scoring="accuracy", unlabeled=UNLABELED):
+def labeled_scorer(scoring: str | Scorer = "accuracy", unlabeled: Mark = UNLABELED) -> Scorer:
     """Make a scorer that looks at labelled rows only.
 
     Parameters
@@ -157,8 +172,8 @@ def labeled_scorer(scoring="accuracy", unlabeled=UNLABELED):
     Returns
     -------
     scorer : callable
-        ``scorer(estimator, X, y)``, for the parameter ``scoring`` of ``cross_val_score``, ``GridSearchCV`` and so on.
-        It raises a ValueError if no row is labelled.
+        ``scorer(estimator, X, y)``, for the parameter ``scoring`` of ``cross_val_score``, ``GridSearchCV`` and so on. It raises
+        a ValueError if no row is labelled.
 
     Raises
     ------
@@ -168,7 +183,6 @@ def labeled_scorer(scoring="accuracy", unlabeled=UNLABELED):
     Examples
     --------
     >>> from sklearn.dummy import DummyClassifier
-    >>> from keras_ssvae.model_selection import labeled_scorer
     >>> X, y = [[0], [1], [2], [3]], [1, 1, -1, 0]
     >>> ones = DummyClassifier(strategy="constant", constant=1).fit(X, y)
     >>> print(round(labeled_scorer("accuracy")(ones, X, y), 3))
@@ -183,49 +197,47 @@ class _LabeledScorer:
         self.unlabeled = unlabeled
 
     def __call__(self, estimator, X, y):
-        codec, codes = _encode(y, self.unlabeled)
-        labeled_rows = np.flatnonzero(codes >= 0)
+        codec, y_index = _encode(y, self.unlabeled)
+        labeled_rows = np.flatnonzero(y_index >= 0)
         if not len(labeled_rows):
             raise ValueError(
-                f"y has no labelled row to score, got {len(codes)} unlabelled ones (unlabeled={self.unlabeled!r}). "
+                f"y has no labelled row to score, got {len(y_index)} unlabelled ones (unlabeled={self.unlabeled!r}). "
                 "For cross-validation, SemiSupervisedKFold makes test sets of labelled rows."
             )
-        X, _ = indexable(X, codes)
-        return self.scorer(estimator, _safe_indexing(X, labeled_rows), codec.decode(codes[labeled_rows]))
+        X, _ = indexable(X, y_index)
+        return self.scorer(estimator, safe_indexing(X, labeled_rows), codec.decode(y_index[labeled_rows]))
 
     def __repr__(self):
         return f"labeled_scorer({self.scorer!r}, unlabeled={self.unlabeled!r})"
 
 
 def label_sweep(
-    estimator,
-    X,
-    y,
-    fractions=(0.0, 0.01, 0.1, 0.5, 1.0),
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    fractions: Iterable[float] = (0.0, 0.01, 0.1, 0.5, 1.0),
     *,
-    cv=5,
-    scoring="accuracy",
-    unlabeled=UNLABELED,
-    random_state=None,
-):
+    cv: int | BaseCrossValidator | Iterable = 5,
+    scoring: str | Scorer = "accuracy",
+    unlabeled: Mark = UNLABELED,
+    random_state: Seed = None,
+) -> pd.DataFrame:
     """Measure how good an estimator is, given fewer and more labels.
 
-    In every split the test rows stay the same; of the labels of the training rows, all but a fraction are hidden.
-    Within a split, all fractions draw the labels they keep in the same random order.
+    In every split the test rows stay the same; of the labels of the training rows, all but a fraction are hidden. Within a
+    split, all fractions draw the labels they keep in the same random order.
 
     Parameters
     ----------
     estimator : estimator object
         A clone of it is fitted for each fraction and split.
-    X : array-like of shape (n_samples, ...)
-        Rows.
-    y : array-like of shape (n_samples,)
-        Labels; some may be unknown already.
+    X, y : array-likes of n_samples rows and labels
+        Some labels may be unknown already.
     fractions : iterable of float in [0, 1] or int, default=(0.0, 0.01, 0.1, 0.5, 1.0)
         How many labels of the training rows to keep: `labeled` of `mask_labels`. Ints are numbers of labels.
     cv : int, splitter or iterable of (train, test), default=5
-        An int is the number of folds of a `SemiSupervisedKFold`. Any other splitter gets all rows; unlabelled rows
-        among its test rows are not scored.
+        An int is the number of folds of a `SemiSupervisedKFold`. Any other splitter gets all rows; unlabelled rows among its
+        test rows are not scored.
     scoring : str or callable, default="accuracy"
         The name of a scikit-learn scorer, or a callable ``scorer(estimator, X, y)``.
     unlabeled : number, str, bool, None or NaN, default=-1
@@ -247,31 +259,30 @@ def label_sweep(
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.naive_bayes import GaussianNB
     >>> from sklearn.semi_supervised import SelfTrainingClassifier
-    >>> from keras_ssvae.model_selection import label_sweep
-    >>> X, y = load_iris(return_X_y=True)
-    >>> estimator = SelfTrainingClassifier(LogisticRegression(max_iter=1000))
-    >>> sweep = label_sweep(estimator, X, y, fractions=[0.0, 0.1, 0.5], cv=3, random_state=0)
-    >>> sweep.groupby("fraction")["n_labels"].mean()
-    fraction
-    0.0     0.0
-    0.1    10.0
-    0.5    50.0
-    Name: n_labels, dtype: float64
+    >>> estimator, (X, y) = SelfTrainingClassifier(GaussianNB()), load_iris(return_X_y=True)
+    >>> sweep = label_sweep(estimator, X, y, [0.0, 0.1, 0.5], cv=3, random_state=0)
+    >>> sweep.groupby("fraction")["n_labels"].mean().to_dict()
+    {0.0: 0.0, 0.1: 10.0, 0.5: 50.0}
     """
     X, y = indexable(X, y)
-    fractions = list(fractions)
+    fractions, scorer = list(fractions), labeled_scorer(scoring, unlabeled)
+    # All labels are masked before the first fit, so that a wrong fraction does not cost hours.
+    splits = list(_masked_splits(X, y, fractions, cv, unlabeled, random_state))
+    return _sweep(estimator, X, y, fractions, splits, scorer, unlabeled)
+
+
+def _masked_splits(X, y, fractions, cv, unlabeled, random_state):
+    """Of each split: training rows, test rows, and for each fraction the labels of the training rows."""
     rng = check_random_state(random_state)
     splitter = SemiSupervisedKFold(cv, unlabeled=unlabeled, random_state=rng) if _is_int(cv) else check_cv(cv)
-    scorer = labeled_scorer(scoring, unlabeled)
-    # All labels are masked before the first fit, so that a wrong fraction does not cost hours.
-    splits = []
     for train, test in splitter.split(X, y):
-        y_train, seed = _safe_indexing(y, train), rng.randint(np.iinfo(np.int32).max)
-        masked = [mask_labels(y_train, labeled, unlabeled=unlabeled, random_state=seed) for labeled in fractions]
-        splits.append((train, test, masked))
+        y_train, seed = safe_indexing(y, train), rng.randint(np.iinfo(np.int32).max)
+        yield train, test, [mask_labels(y_train, labeled, unlabeled=unlabeled, random_state=seed) for labeled in fractions]
 
+
+def _sweep(estimator, X, y, fractions, splits, scorer, unlabeled):
     rows = []
     for i, labeled in enumerate(fractions):
         for split, (train, test, masked) in enumerate(splits):
@@ -279,9 +290,9 @@ def label_sweep(
             score = fit_seconds = np.nan
             if n_labels:
                 start = time.perf_counter()
-                fitted = clone(estimator).fit(_safe_indexing(X, train), masked[i])
+                fitted = clone(estimator).fit(safe_indexing(X, train), masked[i])
                 fit_seconds = time.perf_counter() - start
-                score = scorer(fitted, _safe_indexing(X, test), _safe_indexing(y, test))
+                score = scorer(fitted, safe_indexing(X, test), safe_indexing(y, test))
             rows.append((labeled, n_labels, split, score, fit_seconds))
     sweep = pd.DataFrame(rows, columns=["fraction", "n_labels", "split", "score", "fit_seconds"])
     if len({_is_int(labeled) for labeled in fractions}) > 1:

@@ -1,74 +1,164 @@
 """Rows and labels as a user gives them, and the same with generated ones below: in the same containers and dtypes."""
 
+from __future__ import annotations
+
 import copy
 import numbers
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone, is_classifier
 
+from keras_ssvae._compat.sklearn import is_fitted
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.schema import Schema, cast
 from keras_ssvae.estimators.base import _check_X
+from keras_ssvae.models import SemiSupervisedVAE
 
-__all__ = ["Rows", "seeded"]
+__all__ = ["Amount", "Rows", "seeded"]
+
+Amount = int | Literal["balanced"] | dict[Any, int] | None
+"""How many rows to generate: `n_samples` of `augment`."""
 
 
 class Rows:
-    """Rows and labels as they were given, and the codes of the labels for an estimator that may be one of `classes`."""
+    """Rows and labels as they were given, and the same with generated ones below.
 
-    def __init__(self, X, y, estimator, classes):
+    Parameters
+    ----------
+    X, y : as in `augment`
+        Rows and labels.
+    estimator : generative classifier or None
+        Where generated rows come from. None: a `SemiSupervisedVAE`.
+    use_fitted : bool, default=False
+        Whether an estimator that is fitted is used as it is, rather than a fitted clone.
+
+    Attributes
+    ----------
+    codec : LabelCodec
+        The classes.
+    y_index : (n,) int array
+        Positions of the labels in ``codec.classes_``, -1 of rows without one.
+    """
+
+    def __init__(self, X: ArrayLike, y: ArrayLike, estimator: BaseEstimator | None, use_fitted: bool = False) -> None:
+        if estimator is None:
+            estimator = SemiSupervisedVAE()
+        if isinstance(estimator, type) or not (hasattr(estimator, "sample") and is_classifier(estimator)):
+            raise TypeError(
+                "estimator must be None or an instance of a generative model that draws rows of a class, as SemiSupervisedVAE "
+                f"does; got {estimator!r}."
+            )
         if y is None:
             raise ValueError("Generating rows of classes requires y to be passed, but the target y is None.")
-        self.X, self.y = _container(X), _container(y)
-        if np.ndim(self.X) == 0 and not sparse.issparse(X):
+        self._estimator, self._is_ready = estimator, use_fitted and is_fitted(estimator)
+        self._X, self._y = _container(X), _container(y)
+        if np.ndim(self._X) == 0 and not sparse.issparse(X):
             raise TypeError(f"X must be rows in memory, an array or a DataFrame; got {type(X).__name__}.")
+        classes = estimator.classes_ if self._is_ready else getattr(estimator, "classes", None)
         if classes is not None and not isinstance(classes, numbers.Integral) and len(classes) == 0:
             raise ValueError(f"estimator was fitted without a label, so this {type(estimator).__name__} knows no class.")
         n_rows = len(_check_X(X, Schema().fit(X)))
-        self.codec = LabelCodec(classes, getattr(estimator, "unlabeled", UNLABELED)).fit(self.y, n_rows)
+        self.codec = LabelCodec(classes, getattr(estimator, "unlabeled", UNLABELED)).fit(self._y, n_rows)
         self._y_is_frame = isinstance(y, pd.DataFrame)
-        if np.ndim(self.y) == 2:  # a column, of which the codec has warned
-            self.y = self.y.iloc[:, 0] if hasattr(self.y, "iloc") else np.ravel(self.y)
-        self.codes = self.codec.encode(self.y, n_rows)
+        if np.ndim(self._y) == 2:  # a column, of which the codec has warned
+            self._y = self._y.iloc[:, 0] if hasattr(self._y, "iloc") else np.ravel(self._y)
+        self.y_index = self.codec.encode(self._y, n_rows)
 
     @property
-    def counts(self):
+    def counts(self) -> dict[Any, int]:
         """Label -> number of rows that have it, in the order of the classes; 0 of classes that are only declared."""
-        known = self.codes[self.codes >= 0]
-        numbers_ = np.bincount(known, minlength=len(self.codec.classes_)).tolist()
-        return dict(zip(self.codec.classes_.tolist(), numbers_, strict=True))
+        known = self.y_index[self.y_index >= 0]
+        n_rows = np.bincount(known, minlength=len(self.codec.classes_)).tolist()
+        return dict(zip(self.codec.classes_.tolist(), n_rows, strict=True))
 
-    def fit(self, estimator, seed):
-        """A clone of the estimator, fitted to all rows."""
-        return seeded(clone(estimator), seed).fit(self.X, self.y)
+    def to_generate(self, n_samples: Amount) -> dict[Any, int]:
+        """Label -> number of rows to generate.
 
-    def indices_of(self, numbers_):
-        """The codes of the rows to be generated, of which `numbers_` is label -> number."""
-        return np.repeat(np.arange(len(self.codec.classes_)), [numbers_.get(c, 0) for c in self.codec.classes_.tolist()])
+        Parameters
+        ----------
+        n_samples : None, "balanced", int or dict
+            As of `augment`.
+        """
+        counts = self.counts
+        if isinstance(n_samples, dict):
+            unknown = [label for label in n_samples if label not in counts]
+            if unknown:
+                raise ValueError(f"n_samples names labels that are not among the classes: {unknown} of {list(counts)}.")
+            if not all(_is_number(number) for number in n_samples.values()):
+                raise ValueError(f"n_samples must hold whole numbers from 0 on; got {n_samples!r}.")
+            return {label: int(n_samples[label]) for label in counts if label in n_samples}
+        known = {label: count for label, count in counts.items() if count > 0}
+        if not known:
+            raise ValueError("y holds no label, so there is no class to generate rows of; n_samples may name declared classes.")
+        if n_samples is None:
+            return known
+        if isinstance(n_samples, str) and n_samples == "balanced":
+            return {label: max(known.values()) - count for label, count in known.items()}
+        if _is_number(n_samples):
+            shares = np.cumsum(list(known.values())) / sum(known.values())
+            shared_out = np.diff(np.rint(n_samples * shares).astype(int), prepend=0).tolist()
+            return dict(zip(known, shared_out, strict=True))
+        raise ValueError(f'n_samples must be None, "balanced", a whole number from 0 on or a dict; got {n_samples!r}.')
 
-    def extended(self, generator, numbers_, seed):
-        """(X, y) with so many rows of each label."""
-        labels = self.codec.decode(self.indices_of(numbers_))
-        if len(labels) == 0:
-            X, y = copy.deepcopy((self.X, self.y))
+    def generator(self, n_new: dict[Any, int], seed: int) -> BaseEstimator | None:
+        """The estimator, fitted to all rows unless it is used as it is; None if there is nothing to generate.
+
+        Parameters
+        ----------
+        n_new : dict
+            Label -> number of rows to generate.
+        seed : int
+            Random state of the fit, unless the estimator has one.
+        """
+        if not any(n_new.values()):
+            return None
+        return self._estimator if self._is_ready else seeded(clone(self._estimator), seed).fit(self._X, self._y)
+
+    def extended(self, generator: BaseEstimator | None, n_new: dict[Any, int], seed: int) -> tuple[Any, Any, np.ndarray]:
+        """X and y with generated rows below, and the `y_index` of both.
+
+        Parameters
+        ----------
+        generator : generative classifier or None
+            As of `generator`; None leaves X and y as they are.
+        n_new : dict
+            Label -> number of rows to generate.
+        seed : int
+            Random state of the draws.
+        """
+        drawn_index = np.repeat(np.arange(len(self.codec.classes_)), [n_new.get(c, 0) for c in self.codec.classes_.tolist()])
+        if generator is None:
+            X, y = copy.deepcopy((self._X, self._y))
         else:
+            labels = self.codec.decode(drawn_index)
             drawn, _ = generator.sample(len(labels), y=labels, random_state=seed)
-            X, y = _stacked(self.X, _rows_like(self.X, drawn)), _stacked(self.y, _labels_like(self.y, labels))
-        return X, y.to_frame() if self._y_is_frame else y
+            X, y = _stacked(self._X, _rows_like(self._X, drawn)), _stacked(self._y, _labels_like(self._y, labels))
+        return X, y.to_frame() if self._y_is_frame else y, np.concatenate([self.y_index, drawn_index])
 
 
-def seeded(estimator, seed):
-    """The estimator, with a random state wherever it has None."""
-    unset = [
-        name
-        for name, value in estimator.get_params().items()
-        if value is None and (name == "random_state" or name.endswith("__random_state"))
-    ]
-    if unset:
-        estimator.set_params(**dict.fromkeys(unset, seed))
+def seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
+    """The estimator itself, with a random state wherever it has None.
+
+    Parameters
+    ----------
+    estimator : scikit-learn estimator
+        It may be nested, as a pipeline is.
+    seed : int
+        The random state.
+    """
+    params = estimator.get_params().items()
+    unset = {name: seed for name, value in params if value is None and f"__{name}".endswith("__random_state")}
+    if unset:  # a FrozenEstimator takes no parameter
+        estimator.set_params(**unset)
     return estimator
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 0
 
 
 # Containers

@@ -1,0 +1,125 @@
+"""Rows where a model puts them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
+
+from keras_ssvae.data.labels import is_unlabeled
+from keras_ssvae.plotting.base import Display
+from keras_ssvae.plotting.drawing import colors
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["LatentSpaceDisplay"]
+
+UNLABELED_COLOR = "0.75"
+
+
+class LatentSpaceDisplay(Display):
+    """Rows as points in the latent space, coloured by class; unlabelled rows are grey and lie below.
+
+    Parameters
+    ----------
+    positions : array of shape (n_samples, 2)
+        Where the points lie.
+    y : array of shape (n_samples,), default=None
+        The classes. None draws all points alike.
+    unlabeled : bool array of shape (n_samples,), default=None
+        True where `y` is not known. None means that all of `y` is known.
+    axis_names : tuple of two str, default=("z0", "z1")
+        What the axes mean.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+        What was drawn on.
+    points_ : dict of str to matplotlib PathCollection
+        The points by the name of their class, "unlabeled" among them if there are any.
+
+    Examples
+    --------
+    >>> display = LatentSpaceDisplay([[0.0, 0.0], [1.0, 1.0]], y=["cat", "dog"])
+    >>> list(display.plot().points_)
+    ['cat', 'dog']
+    """
+
+    def __init__(
+        self,
+        positions: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        unlabeled: ArrayLike | None = None,
+        axis_names: tuple[str, str] = ("z0", "z1"),
+    ) -> None:
+        self.positions = positions
+        self.y = y
+        self.unlabeled = unlabeled
+        self.axis_names = axis_names
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: BaseEstimator, X: ArrayLike, y: ArrayLike | None = None, *, ax: Axes | None = None
+    ) -> Self:
+        """Draw where a fitted estimator puts some rows.
+
+        With two latent dimensions these are the axes; with more, the axes are the first two principal components of the
+        posterior means of `X`.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted estimator with the method ``transform``, and the parameter ``unlabeled`` if `y` is given.
+        X : array or DataFrame
+            The rows, in the form the estimator was fitted on.
+        y : array of shape (n_samples,), default=None
+            The classes; the estimator's mark for unlabelled rows is understood. None draws all points alike.
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a new figure.
+
+        Returns
+        -------
+        LatentSpaceDisplay
+        """
+        positions, axis_names = _plane(np.asarray(estimator.transform(X)))
+        unlabeled = None if y is None else is_unlabeled(y, estimator.unlabeled)
+        return cls(positions, y, unlabeled=unlabeled, axis_names=axis_names).plot(ax=ax)
+
+    def _draw(self, ax):
+        self.points_ = {}
+        if self.y is None:
+            self._scatter(ax, "all", slice(None), None)
+        else:
+            self._scatter_classes(ax)
+            ax.legend()
+        ax.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1])
+
+    def _scatter_classes(self, ax):
+        y = np.asarray(self.y)
+        unlabeled = np.zeros(len(y), bool) if self.unlabeled is None else np.asarray(self.unlabeled)
+        if unlabeled.any():
+            self._scatter(ax, "unlabeled", np.flatnonzero(unlabeled), UNLABELED_COLOR, zorder=1)
+        known = np.flatnonzero(~unlabeled)  # marks such as pd.NA cannot be compared with a label
+        labels = np.unique(y[known])
+        for label, color in zip(labels, colors(len(labels))):
+            self._scatter(ax, str(label), known[y[known] == label], color)
+
+    def _scatter(self, ax, name, rows, color, zorder=2):
+        x = np.asarray(self.positions)[rows]
+        self.points_[name] = ax.scatter(x[:, 0], x[:, 1], s=12, color=color, zorder=zorder, label=name)
+
+
+def _plane(Z):
+    """Z (n, latent_dim) -> positions (n, 2) and the names of the two axes."""
+    if Z.shape[1] == 1:
+        return np.column_stack([Z[:, 0], np.zeros(len(Z))]), ("z0", "")
+    if Z.shape[1] == 2:
+        return Z, ("z0", "z1")
+    pca = PCA(n_components=2).fit(Z)
+    shares = enumerate(pca.explained_variance_ratio_, 1)
+    return pca.transform(Z), tuple(f"principal component {i} ({share:.0%} of the variance)" for i, share in shares)

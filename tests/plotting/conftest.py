@@ -1,0 +1,7 @@
+import pytest
+from displayed import Stub
+
+
+@pytest.fixture
+def stub():
+    return Stub()

@@ -1,0 +1,43 @@
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from displayed import Stub, sweep_of
+
+from keras_ssvae.plotting.curves import LabelSweepDisplay, LossCurveDisplay
+from keras_ssvae.plotting.latent_space import LatentSpaceDisplay
+from keras_ssvae.plotting.rows import ReconstructionDisplay, SamplesDisplay
+
+
+def draw_all(ax=None):
+    stub, X = Stub(), np.random.default_rng(0).random((20, 64))
+    yield LossCurveDisplay.from_estimator(stub, ax=ax)
+    yield LatentSpaceDisplay.from_estimator(stub, X, ax=ax)
+    yield ReconstructionDisplay.from_estimator(stub, X, ax=ax)
+    yield SamplesDisplay.from_estimator(stub, ax=ax)
+    yield LabelSweepDisplay(sweep_of([0.5, 0.7])).plot(ax=ax)
+
+
+def test_a_display_makes_one_figure_with_one_axes():
+    for display in draw_all():
+        assert display.figure_.axes == [display.ax_]
+
+
+def test_a_display_draws_on_the_axes_it_is_given():
+    figure, ax = plt.subplots()
+    for display in draw_all(ax):
+        assert display.ax_ is ax and display.figure_ is figure
+    assert len(plt.get_fignums()) == 1
+
+
+def test_a_display_can_be_drawn_again(stub):
+    display = LossCurveDisplay.from_estimator(stub)
+    first = display.ax_
+    assert display.plot().ax_ is not first
+
+
+def test_without_matplotlib_the_error_names_the_extra(stub, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r'pip install "keras_ssvae\[plots\]"'):
+        LossCurveDisplay.from_estimator(stub)
