@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from keras_ssvae._compat.sklearn import is_fitted
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.schema import Schema, cast
-from keras_ssvae.estimators.base import _check_X
+from keras_ssvae.data.validation import check_X
 from keras_ssvae.models import SemiSupervisedVAE
 
 __all__ = ["Amount", "Rows", "seeded"]
@@ -61,7 +61,7 @@ class Rows:
         classes = estimator.classes_ if self._is_ready else getattr(estimator, "classes", None)
         if classes is not None and not isinstance(classes, numbers.Integral) and len(classes) == 0:
             raise ValueError(f"estimator was fitted without a label, so this {type(estimator).__name__} knows no class.")
-        n_rows = len(_check_X(X, Schema().fit(X)))
+        n_rows = len(check_X(X, Schema().fit(X)))
         self.codec = LabelCodec(classes, getattr(estimator, "unlabeled", UNLABELED)).fit(self._y, n_rows)
         self._y_is_frame = isinstance(y, pd.DataFrame)
         if np.ndim(self._y) == 2:  # a column, of which the codec has warned

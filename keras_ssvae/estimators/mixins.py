@@ -202,7 +202,7 @@ class DensityMixin(AnomalyMixin):
 
 @estimator
 class LabelPredictorMixin(ClassifierMixin):
-    """predict and its relatives, for estimators with a `ClassifierNetwork`, or their own `_class_logits` and `_class_indices`."""
+    """predict and its relatives, of a `ClassifierNetwork`, or of own `_class_logits` and `_class_indices`."""
 
     classes: typing.Any = param(None, [None, "array-like", Interval(numbers.Integral, 1, None, closed="left")], "data")
     unlabeled: typing.Any = param(UNLABELED, "no_validation", "data")
