@@ -3,6 +3,8 @@
 import contextlib
 import random
 import threading
+import typing
+from collections.abc import Iterator
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -12,7 +14,7 @@ __all__ = ["derive_seeds", "isolated_seed"]
 _lock = threading.RLock()  # the generators belong to the whole process
 
 
-def derive_seeds(random_state, count):
+def derive_seeds(random_state: typing.Any, count: int) -> list[int]:
     """Return `count` independent integer seeds that follow from `random_state`.
 
     Parameters
@@ -33,7 +35,7 @@ def derive_seeds(random_state, count):
 
 
 @contextlib.contextmanager
-def isolated_seed(seed, alone=True):
+def isolated_seed(seed: int, alone: bool = True) -> Iterator[None]:
     """Seed Python's and NumPy's global generators inside the block, and put both back afterwards.
 
     Keras layers draw the seed of an initializer from Python's ``random``; inside this block they get the same ones

@@ -11,6 +11,7 @@ import json
 import os
 import struct
 import tempfile
+import typing
 import zipfile
 import zlib
 from pathlib import Path
@@ -61,7 +62,7 @@ TAGS = {
 }
 
 
-def pack_network(state):
+def pack_network(state: dict) -> dict:
     """The pickled state of an estimator: the network replaced by its seed and weights.
 
     Parameters
@@ -73,7 +74,7 @@ def pack_network(state):
     return {**state, "network_": {"seed": network.seed, "weights": network.get_weights()}}
 
 
-def unpack_network(blank, state):
+def unpack_network(blank: typing.Any, state: dict) -> dict:
     """The opposite of `pack_network`.
 
     Parameters
@@ -92,7 +93,7 @@ def unpack_network(blank, state):
     return {**state, "network_": network}
 
 
-def save(estimator, path):
+def save(estimator: typing.Any, path: str | os.PathLike) -> None:
     """Write a fitted estimator to one file.
 
     Parameters
@@ -140,7 +141,7 @@ def save(estimator, path):
             os.unlink(temporary)
 
 
-def load(path):
+def load(path: str | os.PathLike) -> typing.Any:
     """Read an estimator that `save` wrote.
 
     Parameters

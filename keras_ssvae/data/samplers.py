@@ -15,14 +15,7 @@ import tensorflow as tf
 
 from keras_ssvae.data.rows import BLOCK, PreparedRows, index_dtype
 
-__all__ = [
-    "BatchSampler",
-    "Stratum",
-    "draw_weights",
-    "labeled_rows_per_batch",
-    "strata_by_class",
-    "untuned",
-]
+__all__ = ["BatchSampler", "Stratum", "draw_weights", "labeled_rows_per_batch", "strata_by_class", "untuned"]
 
 
 def labeled_rows_per_batch(n_labeled: int, n_rows: int, batch_size: int, requested: int | str = "auto") -> int:

@@ -3,8 +3,11 @@
 import dataclasses
 import inspect
 import re
+import typing
 
 __all__ = ["ATTRIBUTES", "SHARED", "with_shared_parameters"]
+
+T = typing.TypeVar("T", bound=type)
 
 SHARED = {
     "latent_dim": ("int", "Number of dimensions of z."),
@@ -157,7 +160,7 @@ ATTRIBUTES = {
 _NEXT_HEADING = re.compile(r"^\w[\w ]*\n-+\n", re.MULTILINE)
 
 
-def with_shared_parameters(cls):
+def with_shared_parameters(cls: T) -> T:
     """Class decorator: complete the sections "Parameters" and "Attributes" of a dataclass's docstring.
 
     The docstring describes what is the class's own or differs from what `SHARED` and `ATTRIBUTES` say; all else is added.

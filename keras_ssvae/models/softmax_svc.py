@@ -13,24 +13,9 @@ class SoftmaxSVC(SVC):
     """A support vector classifier with probabilities that need no held-out labels: softmax of twice its one-vs-rest decisions.
 
     They are not calibrated, but they order rows as the decisions do, which is what self-training asks for.
-
-    Parameters
-    ----------
-    C, kernel, degree, gamma, coef0, shrinking, tol, cache_size, class_weight, max_iter, decision_function_shape, break_ties
-        As in `sklearn.svm.SVC`.
     """
 
-    def __init__(
-        self, *, C=1.0, kernel="rbf", degree=3, gamma="scale", coef0=0.0, shrinking=True, tol=1e-3, cache_size=200,
-        class_weight=None, max_iter=-1, decision_function_shape="ovr", break_ties=False,
-    ):  # fmt: skip
-        super().__init__(
-            C=C, kernel=kernel, degree=degree, gamma=gamma, coef0=coef0, shrinking=shrinking, tol=tol, cache_size=cache_size,
-            class_weight=class_weight, max_iter=max_iter, decision_function_shape=decision_function_shape,
-            break_ties=break_ties,
-        )  # fmt: skip
-
-    def predict_proba(self, X):
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Softmax of the decisions.
 
         Parameters

@@ -41,7 +41,9 @@ def row_terms(network: Network, batch: dict) -> dict[str, tf.Tensor]:
     return terms(batch, StepContext("evaluate", stage, FixedNoise(network.seed)))
 
 
-def run(network: Network, question: str | Callable, *inputs: typing.Any, then: Callable | None = None, **settings: typing.Any):
+def run(
+    network: Network, question: str | Callable, *inputs: typing.Any, then: Callable | None = None, **settings: typing.Any
+) -> typing.Any:
     """Ask a question about any number of rows: ``network.question(*inputs, **settings)``.
 
     Rows are padded with zeros to one of a few bucket sizes, so that nothing is traced anew for another number of rows, and
