@@ -87,7 +87,7 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
     ----------
     seed : int
         Seed of the noise.
-    hidden_layer_sizes, activation, encoder, decoder, prior
+    prior : {"normal", "mixture"}
         As in `AdversarialAutoencoder`.
     **kwargs
         As in `keras_ssvae.networks.adversarial.AdversarialNetwork`.
@@ -95,27 +95,17 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
 
     shares_steps = True
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        hidden_layer_sizes: tuple,
-        activation: str | Callable,
-        encoder: typing.Any,
-        decoder: typing.Any,
-        prior: str,
-        **kwargs: typing.Any,
-    ):
+    def __init__(self, seed: int, *, prior: str, **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
-        self.encoder_body = self.encoder_for(encoder, hidden_layer_sizes, activation, ("latent_dim", self.latent_dim))
+        self.encoder_body = self.encoder_for(self.sizes, ("latent_dim", self.latent_dim))
         self.encoder = self.encoder_body.model
-        self.make_decoder(decoder, hidden_layer_sizes, activation, backbones.has_convolutions(self.encoder))
+        self.make_decoder(backbones.has_convolutions(self.encoder))
         self.z_head = Dense(self.latent_dim, name="z") if self.encoder_body.gives == "features" else None
         self.pi = Dense(self.n_classes, name="pi")
         self.mixture = prior == "mixture"
         means = mixture_means(self.n_classes, self.latent_dim)
         self.prior_means = tf.constant(means if self.mixture else np.zeros_like(means), tf.float32)
-        body = hidden_layer_sizes, activation
+        body = self.sizes, self.activation
         self.z_critic = Critic(self.latent_dim, *body, self.n_classes, name="z_critic")
         self.y_critic = Critic(self.n_classes, *body, name="y_critic")
 

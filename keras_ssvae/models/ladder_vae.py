@@ -35,7 +35,7 @@ class LadderVAENetwork(ClassifierNetwork):
     ----------
     seed : int
         Seed of the noise.
-    latent_dim, hidden_layer_sizes, activation, encoder, decoder, level_dims
+    level_dims : tuple of int or None, default=None
         As in `LadderVAE`.
     **kwargs
         As in `ClassifierNetwork`.
@@ -43,24 +43,13 @@ class LadderVAENetwork(ClassifierNetwork):
 
     shares_steps = True
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        latent_dim: int,
-        hidden_layer_sizes: tuple,
-        activation: str | Callable,
-        encoder: typing.Any,
-        decoder: typing.Any,
-        level_dims: tuple | None = None,
-        **kwargs: typing.Any,
-    ):
+    def __init__(self, seed: int, *, level_dims: tuple | None = None, **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
-        self.level_dims = _level_dims(latent_dim, hidden_layer_sizes, level_dims)
-        sizes, lower = hidden_layer_sizes, range(len(hidden_layer_sizes) - 1)
-        self.encoder_body = self.encoder_for(encoder or "mlp", sizes[:1] if encoder == "conv" else (), activation)
+        (encoder, decoder), sizes, lower = self.held.bodies, self.sizes, range(len(self.sizes) - 1)
+        self.level_dims = _level_dims(self.latent_dim, sizes, level_dims)
+        self.encoder_body = self.encoder_for(sizes[:1] if encoder == "conv" else (), default="mlp")
         self.encoder = self.encoder_body.model
-        conv = backbones.has_convolutions(self.encoder)
+        conv, activation = backbones.has_convolutions(self.encoder), self.activation
         self.up = [NormalizedDense(units, activation, name=f"up_{i + 1}") for i, units in enumerate(sizes)]
         self.heads = [GaussianHead(dim, name=f"posterior_{i + 1}") for i, dim in enumerate(self.level_dims)]
         self.pi = Dense(self.n_classes, name="pi")
@@ -72,7 +61,7 @@ class LadderVAENetwork(ClassifierNetwork):
         if lower and not dense:
             self.down[0] = keras.layers.Identity(name="down_1", dtype="float32")
         input_dim, body_sizes = (sizes[0], ()) if dense else (self.level_dims[0], sizes[:1])
-        decoder_body = self.decoder_for("mlp" if dense else decoder, input_dim, body_sizes, activation, conv)
+        decoder_body = self.decoder_for(input_dim, body_sizes, conv, "mlp" if dense else None)
         self.decoder = decoder_body.model
         self.likelihood = self.observation.after(decoder_body.gives)
 

@@ -110,7 +110,7 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
         Seed of the noise.
     table : TablePreprocessor
         Kinds and scaling of the columns of x.
-    hidden_layer_sizes, activation, encoder, decoder, generator_class_weight
+    generator_class_weight : float
         As in `SemiSupervisedGAN`.
     **kwargs
         As in `AdversarialNetwork`.
@@ -118,27 +118,16 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
 
     shares_steps = True
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        table: typing.Any,
-        hidden_layer_sizes: tuple,
-        activation: str | Callable,
-        encoder: typing.Any,
-        decoder: typing.Any,
-        generator_class_weight: float,
-        **kwargs: typing.Any,
-    ):
+    def __init__(self, seed: int, *, table: typing.Any, generator_class_weight: float, **kwargs: typing.Any):
         super().__init__(seed, table=table, **kwargs)
         self.generator_class_weight = generator_class_weight
-        body = self.encoder_for(encoder, hidden_layer_sizes, activation)
+        body, encoder = self.encoder_for(self.sizes), self.held.bodies[0]
         conv = backbones.has_convolutions(body.model)
-        self.make_decoder(decoder, hidden_layer_sizes, activation, conv)
+        self.make_decoder(conv)
         if conv or not (encoder is None or isinstance(encoder, str)):
             self.encoder_body, self.encoder = body, body.model
         else:
-            self.encoder_body, self.encoder = None, NoisyBody(hidden_layer_sizes, activation, name="noisy_body")
+            self.encoder_body, self.encoder = None, NoisyBody(self.sizes, self.activation, name="noisy_body")
         self.pi = Dense(self.n_classes, name="pi")
         self.drawn = np.concatenate([np.full(g.stop - g.start, g.kind in DRAWN) for g in table.groups_])
 

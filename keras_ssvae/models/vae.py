@@ -3,7 +3,6 @@
 import math
 import numbers
 import typing
-from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -29,7 +28,7 @@ class VAENetwork(AutoencoderNetwork):
     ----------
     seed : int
         Seed of the noise.
-    latent_dim, hidden_layer_sizes, activation, encoder, decoder, beta, n_importance
+    beta, n_importance
         As in `VAE`.
     **kwargs
         As in `AutoencoderNetwork`.
@@ -37,27 +36,14 @@ class VAENetwork(AutoencoderNetwork):
 
     shares_steps = True
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        latent_dim: int,
-        hidden_layer_sizes: tuple,
-        activation: str | Callable,
-        encoder: typing.Any,
-        decoder: typing.Any,
-        beta: float = 1.0,
-        n_importance: int = 1,
-        **kwargs: typing.Any,
-    ):
+    def __init__(self, seed: int, *, beta: float = 1.0, n_importance: int = 1, **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
-        self.latent_dim, self.beta, self.n_importance = latent_dim, beta, n_importance
-        self.encoder_body = self.encoder_for(encoder, hidden_layer_sizes, activation, ("latent_dim", latent_dim))
-        conv = backbones.has_convolutions(self.encoder_body.model)
-        sizes = tuple(reversed(hidden_layer_sizes))
-        units, self.decoder_body = self.split_decoder(decoder, latent_dim, sizes, activation, conv)
-        self.entry = Dense(units, activation, name="entry") if units else keras.layers.Identity(name="entry", dtype="float32")
-        self.head = GaussianHead(latent_dim, name="head") if self.encoder_body.gives == "features" else None
+        self.beta, self.n_importance = beta, n_importance
+        self.encoder_body = self.encoder_for(self.sizes, ("latent_dim", self.latent_dim))
+        units, self.decoder_body = self.split_decoder(backbones.has_convolutions(self.encoder_body.model))
+        entry = Dense(units, self.activation, name="entry") if units else None
+        self.entry = entry or keras.layers.Identity(name="entry", dtype="float32")
+        self.head = GaussianHead(self.latent_dim, name="head") if self.encoder_body.gives == "features" else None
         self.likelihood = self.observation.after(self.decoder_body.gives)
         self.encoder, self.decoder = self.encoder_body.model, self.decoder_body.model
 

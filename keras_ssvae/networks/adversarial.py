@@ -6,7 +6,6 @@ To define such a family, subclass `AdversarialNetwork`, call ``make_decoder`` in
 
 import math
 import typing
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -40,24 +39,21 @@ class AdversarialNetwork(ClassifierNetwork):
     ----------
     seed : int
         Seed of the noise.
-    latent_dim : int
-        Number of dimensions of z.
     noise : float
         Standard deviation of the noise on what the encoder reads in training.
     **kwargs
         As in `ClassifierNetwork`.
     """
 
-    def __init__(self, seed: int, *, latent_dim: int, noise: float, **kwargs: typing.Any):
+    def __init__(self, seed: int, *, noise: float, **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
-        self.latent_dim = latent_dim
         self.noise_scale = noise
 
-    def make_decoder(self, decoder: typing.Any, sizes: tuple, activation: str | Callable, conv: bool) -> None:
-        """Make the decoder, whose first layer reads z together with the class; `sizes` are those of the encoder."""
-        units, self.decoder_body = self.split_decoder(decoder, self.latent_dim, tuple(reversed(sizes)), activation, conv)
+    def make_decoder(self, conv: bool) -> None:
+        """Make the decoder, whose first layer reads z together with the class."""
+        units, self.decoder_body = self.split_decoder(conv)
         self.decoder = self.decoder_body.model
-        self.merge = LabelMerge(self.n_classes, units, activation, name="merge")
+        self.merge = LabelMerge(self.n_classes, units, self.activation, name="merge")
         self.likelihood = self.observation.after(self.decoder_body.gives)
 
     def class_variables(self) -> list[tuple]:

@@ -47,24 +47,31 @@ class AutoencoderNetwork(Network):
         Seed of the noise.
     table : TablePreprocessor
         Kinds and scaling of the columns of x.
-    mask_rate : float, default=0
-        Largest share of the cells of a row that training hides from the encoder.
-    kl_warmup : float, default=0
-        Share of a stage's steps over which the weight of the latent variables' KL terms rises from 0 to 1.
+    latent_dim, hidden_layer_sizes, activation, encoder, decoder, mask_rate, kl_warmup
+        As in the estimators.
     **kwargs
         As in `Network`.
+
+    Attributes
+    ----------
+    observation : MixedLikelihood
+        The columns of x.
+    sizes : tuple of int
+        `hidden_layer_sizes`.
     """
 
     data_constants = ("mask_rate",)
 
     def __init__(
-        self, seed: int, *, table: typing.Any, mask_rate: float = 0.0, kl_warmup: float = 0.0, **kwargs: typing.Any
+        self, seed: int, *, table: typing.Any, latent_dim: int, hidden_layer_sizes: tuple, activation: str | Callable,
+        encoder: typing.Any = None, decoder: typing.Any = None, mask_rate: float = 0.0, kl_warmup: float = 0.0, **kwargs,
     ):  # fmt: skip
         super().__init__(seed, **kwargs)
         self.image_shape = table.image_shape_
+        self.latent_dim, self.sizes, self.activation, self.kl_warmup = latent_dim, hidden_layer_sizes, activation, kl_warmup
+        self.held.bodies = encoder, decoder  # of the user's: models of which copies become layers
         self.masks = mask_rate > 0
         self.set_constants(mask_rate=mask_rate)
-        self.kl_warmup = kl_warmup
         self.observation = MixedLikelihood.of_table(table, name="likelihood")
 
     def constant_variables(self) -> list:
@@ -72,36 +79,32 @@ class AutoencoderNetwork(Network):
 
     # Bodies
 
-    def encoder_for(
-        self, encoder: typing.Any, sizes: tuple, activation: typing.Any, latent: tuple | None = None
-    ) -> backbones.Body:
+    def encoder_for(self, sizes: tuple, latent: tuple | None = None, default: str | None = None) -> backbones.Body:
         """The body that reads what `MixedLikelihood.features` gives; `latent` is (parameter name, number of dimensions)."""
-        body = backbones.resolve_encoder(encoder, self.image_shape, self.observation.n_features, sizes, activation)
+        encoder, n_features = self.held.bodies[0] or default, self.observation.n_features
+        body = backbones.resolve_encoder(encoder, self.image_shape, n_features, sizes, self.activation)
         given = [output.shape[-1] for output in body.model.outputs[1:]]
         if any(latent is None or dim != latent[1] for dim in given):
             wanted = "features alone" if latent is None else f"{latent[0]}={latent[1]}"
             raise ValueError(f"encoder gives a mean and log variance of {given} dimensions; it needs {wanted}.")
         return body
 
-    def decoder_for(
-        self, decoder: typing.Any, input_dim: int, sizes: tuple, activation: typing.Any, conv: bool
-    ) -> backbones.Body:
-        """The body below p(x | latent variables)."""
-        n_columns = self.observation.n_columns
-        return backbones.resolve_decoder(decoder, input_dim, self.image_shape, n_columns, sizes, activation, conv)
+    def decoder_for(self, input_dim: int, sizes: tuple, conv: bool, decoder: typing.Any = None) -> backbones.Body:
+        """The body below p(x | latent variables), the user's unless it is given."""
+        decoder, n_columns = decoder or self.held.bodies[1], self.observation.n_columns
+        return backbones.resolve_decoder(decoder, input_dim, self.image_shape, n_columns, sizes, self.activation, conv)
 
-    def split_decoder(
-        self, decoder: typing.Any, latent_dim: int, sizes: tuple, activation: typing.Any, conv: bool
-    ) -> tuple[int | None, backbones.Body]:  # fmt: skip
+    def split_decoder(self, conv: bool) -> tuple[int | None, backbones.Body]:
         """(units, body): the width of the layer that reads the latent variables first, None without one, and all after it.
 
         A decoder of the user's reads the latent variables itself; one of ours leaves its first layer to the network, which may
         read the class there, too.
         """
-        own = decoder is None or isinstance(decoder, str)
+        own = self.held.bodies[1] is None or isinstance(self.held.bodies[1], str)
+        sizes = tuple(reversed(self.sizes))
         units = sizes[0] if own and sizes else None
         body_sizes = sizes[1:] if own and units and not conv else sizes
-        return units, self.decoder_for(decoder, units or latent_dim, body_sizes, activation, conv)
+        return units, self.decoder_for(units or self.latent_dim, body_sizes, conv)
 
     # What is read
 

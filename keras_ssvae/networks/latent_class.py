@@ -56,10 +56,6 @@ class LatentClassNetwork(ClassifierNetwork):
     ----------
     seed : int
         Seed of the noise.
-    latent_dim : int
-        Number of dimensions of z.
-    hidden_layer_sizes, activation, encoder, decoder
-        As in the estimators.
     code_dim : int or None, default=None
         Number of dimensions of the code.
     code_layer_sizes : tuple of int, default=()
@@ -68,42 +64,29 @@ class LatentClassNetwork(ClassifierNetwork):
         As in `ClassifierNetwork`.
     """
 
-    def __init__(
-        self,
-        seed: int,
-        *,
-        latent_dim: int,
-        hidden_layer_sizes: tuple,
-        activation: str | Callable,
-        encoder: typing.Any,
-        decoder: typing.Any,
-        code_dim: int | None = None,
-        code_layer_sizes: tuple = (),
-        **kwargs: typing.Any,
-    ):
+    def __init__(self, seed: int, *, code_dim: int | None = None, code_layer_sizes: tuple = (), **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
-        self.latent_dim, self.code_dim, self.activation = latent_dim, code_dim or 0, activation
-        wanted = ("latent_dim", latent_dim) if code_dim is None else ("code_dim", code_dim)
-        x_body = self.encoder_for(encoder, hidden_layer_sizes if code_dim is None else code_layer_sizes, activation, wanted)
-        conv = backbones.has_convolutions(x_body.model)
-        sizes = tuple(reversed(hidden_layer_sizes))
+        self.code_dim = code_dim or 0
         if code_dim is None:
             self.lower = None
-            self.encoder_body = x_body
-            units, self.decoder_body = self.split_decoder(decoder, latent_dim, sizes, activation, conv)
+            self.encoder_body = self.encoder_for(self.sizes, ("latent_dim", self.latent_dim))
+            units, self.decoder_body = self.split_decoder(backbones.has_convolutions(self.encoder_body.model))
             self.likelihood = self.observation.after(self.decoder_body.gives)
         else:
-            x_decoder = self.decoder_for(decoder, code_dim, tuple(reversed(code_layer_sizes)), activation, conv)
-            self.lower = LowerVAE(x_body, x_decoder, code_dim, self.observation.after(x_decoder.gives), name="code")
-            encoder = backbones.mlp((code_dim,), hidden_layer_sizes, activation, "pi_encoder")
+            x_encoder = self.encoder_for(code_layer_sizes, ("code_dim", code_dim))
+            conv = backbones.has_convolutions(x_encoder.model)
+            x_decoder = self.decoder_for(code_dim, tuple(reversed(code_layer_sizes)), conv)
+            self.lower = LowerVAE(x_encoder, x_decoder, code_dim, self.observation.after(x_decoder.gives), name="code")
+            encoder = backbones.mlp((code_dim,), self.sizes, self.activation, "pi_encoder")
             self.encoder_body = backbones.Body(encoder, (code_dim,))
+            sizes = tuple(reversed(self.sizes))
             units = sizes[0] if sizes else None
-            body = backbones.mlp((units or latent_dim,), sizes[1:], activation, "pi_decoder")
-            self.decoder_body = backbones.Body(body, (units or latent_dim,))
+            body = backbones.mlp((units or self.latent_dim,), sizes[1:], self.activation, "pi_decoder")
+            self.decoder_body = backbones.Body(body, (units or self.latent_dim,))
             self.likelihood = MixedLikelihood.gaussian(code_dim, name="code_likelihood").after("features")
         self.encoder, self.decoder = self.encoder_body.model, self.decoder_body.model
         self.make_posterior(units)
-        self.merge = LabelMerge(self.n_classes, units, activation, name="merge")
+        self.merge = LabelMerge(self.n_classes, units, self.activation, name="merge")
 
     # What a family defines
 
