@@ -5,8 +5,9 @@ import itertools
 import keras
 import tensorflow as tf
 
-from keras_ssvae.data.tables import ColumnGroup
-from keras_ssvae.likelihoods.columns import LIKELIHOODS, Likelihood
+from keras_ssvae.likelihoods.base import Likelihood
+from keras_ssvae.likelihoods.columns import LIKELIHOODS
+from keras_ssvae.likelihoods.kinds import ColumnGroup
 from keras_ssvae.nn.layers import Layer
 
 __all__ = ["MixedLikelihood"]
@@ -133,7 +134,7 @@ class MixedLikelihood(Layer):
         Parameters
         ----------
         x, other : (rows, n_columns) tensors
-            PreparedRows rows.
+            Encoded rows.
         share : (rows, 1) tensor
             From 0 to 1.
         uniform : function
@@ -141,9 +142,7 @@ class MixedLikelihood(Layer):
         """
 
         def of_part(part, x, other):
-            if part.is_numeric:
-                return share * x + (1 - share) * other
-            return tf.where(uniform(x) < share, x, other)
+            return tf.where(uniform(x) < share, x, other) if part.kind.is_code else share * x + (1 - share) * other
 
         return self._by_part(of_part, x, other)
 

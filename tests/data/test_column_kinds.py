@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from keras_ssvae.data.column_kinds import choose_kind
 from keras_ssvae.data.schema import ColumnWarning, Schema
-from keras_ssvae.data.tables import KINDS, ColumnGroup, TablePreprocessor, choose_kind
+from keras_ssvae.data.tables import KINDS, TablePreprocessor
+from keras_ssvae.likelihoods.kinds import ColumnGroup
 
 NAN = float("nan")
 N = 5000

@@ -1,4 +1,4 @@
-"""Numbers <-> matrix: the way there and back, scaling by closed forms, and what must not be lost. Kinds: test_kinds.py."""
+"""Numbers <-> matrix: the way there and back, scaling by closed forms, what must not be lost. Kinds: test_column_kinds.py."""
 
 import tracemalloc
 
@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_ssvae.data.column_kinds import standardisation
 from keras_ssvae.data.schema import Schema, as_frame
-from keras_ssvae.data.tables import PreparedRows, TablePreprocessor, standardisation
+from keras_ssvae.data.tables import PreparedRows, TablePreprocessor
 
 NAN = float("nan")
 N = 40
