@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from keras_ssvae.data.column_kinds import choose_kind, kind_names, scale_column, standardisation
-from keras_ssvae.data.schema import Identifiers, Levels, Schema
+from keras_ssvae.data.schema import Schema
+from keras_ssvae.data.schema_columns import Identifiers, Levels
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.kinds import ColumnGroup
 from keras_ssvae.serialization import register

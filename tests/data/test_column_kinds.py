@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from keras_ssvae.data.column_kinds import choose_kind
-from keras_ssvae.data.schema import ColumnWarning, Schema
+from keras_ssvae.data.schema import Schema
+from keras_ssvae.data.schema_columns import ColumnWarning
 from keras_ssvae.data.tables import KINDS, TablePreprocessor
 from keras_ssvae.likelihoods.kinds import ColumnGroup
 
