@@ -1,0 +1,74 @@
+"""What reaches a fit or a question: X as finite numbers or gaps, and a weight for every row."""
+
+import numpy as np
+from numpy import typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+
+from keras_ssvae._compat.sklearn import check_sample_weight
+from keras_ssvae.data.schema import Schema, as_frame
+
+__all__ = ["check_X", "check_weight"]
+
+
+def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -> np.ndarray:
+    """X as numbers.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame
+        Rows or images; NaN is allowed, infinity is not.
+    schema : Schema
+        Reads what has columns of their own dtypes.
+    estimator : BaseEstimator, default=None
+        Whose name messages mention.
+
+    Returns
+    -------
+    array of shape (n, d) or (n, height, width[, channels])
+        Floats, NaN where missing; images in the dtype that they have.
+
+    Raises
+    ------
+    ValueError
+        If X is empty, has other than two to four dimensions, or holds infinity or what is no number.
+    """
+    frame = as_frame(X)
+    if frame is not None:
+        X = schema.read(frame)
+    ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+    if ndim in (3, 4):
+        X = check_array(X, allow_nd=True, ensure_2d=False, input_name="X", ensure_all_finite="allow-nan")
+        if 0 in X.shape:
+            raise ValueError(f"X must hold at least one image with at least one pixel; got shape {X.shape}.")
+        return X
+    dtype = [np.float64, np.float32]
+    return check_array(X, dtype=dtype, ensure_all_finite="allow-nan", input_name="X", estimator=estimator)
+
+
+def check_weight(sample_weight: npt.ArrayLike | None, values: np.ndarray) -> np.ndarray:
+    """The weights of rows.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n,), a number or None
+        How often each row counts; None is once.
+    values : array of shape (n, ...)
+        The rows.
+
+    Returns
+    -------
+    (n,) float64 array
+        Not to be written to: of None it is one number in memory.
+
+    Raises
+    ------
+    ValueError
+        If weights are of another shape, negative, missing or infinite, or if all of them are zero.
+    """
+    if sample_weight is None:
+        return np.broadcast_to(1.0, len(values))
+    weight = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False)
+    if not (weight > 0).any():
+        raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")
+    return weight
