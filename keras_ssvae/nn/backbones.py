@@ -29,6 +29,11 @@ __all__ = [
     "resolve_encoder",
 ]
 
+Sizes = Sequence[int]
+Image = tuple[int, int, int]  # height, width, channels
+Activation = str | Callable
+FromUser = str | keras.Model | Callable | None  # a name, a model, or what makes one
+
 
 @dataclasses.dataclass
 class Body:
@@ -81,7 +86,7 @@ class Pretrained:
         return copy
 
 
-def mlp(shape: tuple[int, ...], hidden_layer_sizes: Sequence[int], activation: str | Callable, name: str) -> keras.Model:
+def mlp(shape: tuple[int, ...], hidden_layer_sizes: Sizes, activation: Activation, name: str) -> keras.Model:
     """Dense layers of the given sizes; without any, the identity.
 
     Parameters
@@ -113,9 +118,7 @@ def _check_sizes(hidden_layer_sizes):
         raise ValueError("hidden_layer_sizes must hold at least one size with convolutions; got ().")
 
 
-def conv_encoder(
-    shape: tuple[int, int, int], hidden_layer_sizes: Sequence[int], activation: str | Callable, name: str
-) -> keras.Model:
+def conv_encoder(shape: Image, hidden_layer_sizes: Sizes, activation: Activation, name: str) -> keras.Model:
     """Strided convolutions sized by the image, then one dense layer.
 
     Parameters
@@ -137,11 +140,7 @@ def conv_encoder(
 
 
 def conv_decoder(
-    shape: tuple[int, ...],
-    hidden_layer_sizes: Sequence[int],
-    activation: str | Callable,
-    name: str,
-    image_shape: tuple[int, int, int],
+    shape: tuple[int, ...], hidden_layer_sizes: Sizes, activation: Activation, name: str, image_shape: Image
 ) -> keras.Model:
     """A dense layer and convolutions that double the image up to `image_shape`, cropped to it; emits locations, flat.
 
@@ -226,11 +225,7 @@ def _gaussian_encoder(model):
 
 
 def resolve_encoder(
-    encoder: str | keras.Model | Callable | None,
-    image_shape: tuple[int, int, int] | None,
-    n_columns: int,
-    hidden_layer_sizes: Sequence[int],
-    activation: str | Callable,
+    encoder: FromUser, image_shape: Image | None, n_columns: int, hidden_layer_sizes: Sizes, activation: Activation
 ) -> Body:
     """The body that reads the encoded x.
 
@@ -266,12 +261,12 @@ def resolve_encoder(
 
 
 def resolve_decoder(
-    decoder: str | keras.Model | Callable | None,
+    decoder: FromUser,
     input_dim: int,
-    image_shape: tuple[int, int, int] | None,
+    image_shape: Image | None,
     n_columns: int,
-    hidden_layer_sizes: Sequence[int],
-    activation: str | Callable,
+    hidden_layer_sizes: Sizes,
+    activation: Activation,
     conv: bool,
 ) -> Body:
     """The body between the latent variables and the likelihood.
@@ -313,7 +308,7 @@ def resolve_decoder(
 
 
 def resolve_augmentation(
-    augmentation: keras.layers.Layer | None, image_shape: tuple[int, int, int] | None
+    augmentation: keras.layers.Layer | None, image_shape: Image | None
 ) -> Callable[[tf.Tensor], tf.Tensor] | None:
     """A function that changes flat rows at random, as a fresh copy of the user's Keras layer does.
 
