@@ -337,6 +337,7 @@ class Discretized(ScaledLikelihood):
     Salimans et al. (2017), arXiv 1701.05517, equation 2.
     """
 
+    # of a table "none" would be right: what is standardised is then put into the support, and the lower half becomes 0
     kind = dataclasses.replace(UNIT, scaling="standard", levels="grid", for_images=True)
 
     def step(self) -> float:
