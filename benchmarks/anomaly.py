@@ -5,18 +5,7 @@ normal rows and all rows of the class held out. ROC-AUC of ``anomaly_score``.
 """
 
 import numpy as np
-from common import (
-    OURS,
-    Rows,
-    argument_parser,
-    command_line,
-    fit_seconds,
-    hide_labels,
-    markdown,
-    ours,
-    variant,
-    write_section,
-)
+from common import OURS, Rows, argument_parser, command_line, fit_seconds, hide_labels, markdown, ours, variant, write_section
 from joblib import Parallel, delayed
 from sklearn.datasets import load_digits
 from sklearn.ensemble import IsolationForest

@@ -6,19 +6,7 @@ fitted on what is left, and fills the gaps of these very rows.
 
 import numpy as np
 import pandas as pd
-from common import (
-    OURS,
-    Rows,
-    command_line,
-    compare,
-    load_tables,
-    markdown,
-    ours,
-    tables_parser,
-    timed,
-    variant,
-    write_section,
-)
+from common import OURS, Rows, command_line, compare, load_tables, markdown, ours, tables_parser, timed, variant, write_section
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401  (it makes IterativeImputer importable)
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 

@@ -7,7 +7,7 @@ import zoneinfo
 import numpy as np
 import pandas as pd
 
-from keras_ssvae.data.schema import Dates, Durations, Levels, Numbers, TruthValues
+from keras_ssvae.data.schema_columns import Dates, Durations, Levels, Numbers, TruthValues
 
 try:
     import pyarrow as pa

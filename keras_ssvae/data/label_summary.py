@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
+from numpy import typing as npt
 from sklearn.linear_model import RidgeClassifier
 from sklearn.neighbors import NearestNeighbors
 
@@ -13,7 +15,7 @@ from keras_ssvae.registry import register
 __all__ = ["LabelSummary", "class_prior", "label_agreement", "linear_agreement", "summarise_labels"]
 
 
-def class_prior(prior, class_weight):
+def class_prior(prior: str | npt.ArrayLike, class_weight: np.ndarray) -> np.ndarray:
     """p(y), the probability of each class before a row is seen.
 
     Parameters
@@ -68,48 +70,50 @@ class LabelSummary:
     signal: float = 1.0
 
 
-def summarise_labels(x, codes, weight, n_classes):
+def summarise_labels(
+    x: Callable[[np.ndarray], np.ndarray], y_index: np.ndarray, weight: np.ndarray, n_classes: int
+) -> LabelSummary:
     """The `LabelSummary` of training rows.
 
     Parameters
     ----------
     x : function
         Row indices -> (k, n_features) array of these rows.
-    codes : (n,) int array
-        Class codes, negative where unlabelled.
+    y_index : (n,) int array
+        Class indices, negative where unlabelled.
     weight : (n,) array
         Row weights, positive.
     n_classes : int
         Number of classes.
     """
-    labeled = codes >= 0
-    by_class = np.bincount(codes[labeled], weight[labeled], minlength=n_classes)
+    labeled = y_index >= 0
+    by_class = np.bincount(y_index[labeled], weight[labeled], minlength=n_classes)
     if not labeled.any():
         return LabelSummary(by_class, 0.0, float(n_classes > 1))  # who declares classes and no label asks for clusters
-    rows, row_codes, row_weight = _distinct(x(np.flatnonzero(labeled)), codes[labeled], weight[labeled])
-    agreement = label_agreement(rows, row_codes, row_weight)
-    signal = max(agreement, linear_agreement(rows, row_codes, row_weight))
+    rows, row_y, row_weight = _distinct(x(np.flatnonzero(labeled)), y_index[labeled], weight[labeled])
+    agreement = label_agreement(rows, row_y, row_weight)
+    signal = max(agreement, linear_agreement(rows, row_y, row_weight))
     return LabelSummary(by_class, float(weight.sum() / by_class.sum()), agreement, signal)
 
 
-def _distinct(x, codes, weight, max_rows=2000):
+def _distinct(x, y_index, weight, max_rows=2000):
     """Distinct labelled rows with their weights, thinned to about `max_rows`; their order does not depend on that of x."""
     if len(x) > 4 * max_rows:  # sorting all rows of a large table would take longer than it is worth
-        some = canonical_order(x, codes)[:: len(x) // (2 * max_rows)]
-        x, codes, weight = x[some], codes[some], weight[some]
-    rows, inverse = np.unique(np.column_stack([x, codes]), axis=0, return_inverse=True)
+        some = canonical_order(x, y_index)[:: len(x) // (2 * max_rows)]
+        x, y_index, weight = x[some], y_index[some], weight[some]
+    rows, inverse = np.unique(np.column_stack([x, y_index]), axis=0, return_inverse=True)
     weight = np.bincount(inverse.ravel(), weight)
     step = math.ceil(len(rows) / max_rows)
     return rows[::step, :-1], rows[::step, -1].astype(int), weight[::step]
 
 
-def _kappa(predicted, codes, weight):
+def _kappa(predicted, y_index, weight):
     """Weighted accuracy above that of the largest class, from 0 for no better to 1 for perfect."""
-    largest = np.bincount(codes, weight).max() / weight.sum()
-    return float(np.clip((np.average(predicted == codes, weights=weight) - largest) / (1 - largest), 0, 1))
+    largest = np.bincount(y_index, weight).max() / weight.sum()
+    return float(np.clip((np.average(predicted == y_index, weights=weight) - largest) / (1 - largest), 0, 1))
 
 
-def label_agreement(x, codes, weight):
+def label_agreement(x: np.ndarray, y_index: np.ndarray, weight: np.ndarray) -> float:
     """How well the label of the nearest other labelled row predicts a label, from 0 (no better than chance) to 1.
 
     It is Cohen's kappa of a leave-one-out nearest neighbour against the largest class: evidence from the labels themselves
@@ -119,8 +123,8 @@ def label_agreement(x, codes, weight):
     ----------
     x : (n, n_features) array
         Labelled rows, each only once.
-    codes : (n,) int array
-        Their class codes.
+    y_index : (n,) int array
+        Their class indices.
     weight : (n,) array
         Their weights.
 
@@ -128,20 +132,20 @@ def label_agreement(x, codes, weight):
     -------
     float
     """
-    if len(np.unique(codes)) < 2:
+    if len(np.unique(y_index)) < 2:
         return 0.0
     nearest = NearestNeighbors(n_neighbors=1).fit(x).kneighbors(return_distance=False)[:, 0]
-    return _kappa(codes[nearest], codes, weight)
+    return _kappa(y_index[nearest], y_index, weight)
 
 
-def linear_agreement(x, codes, weight, n_folds=10):
+def linear_agreement(x: np.ndarray, y_index: np.ndarray, weight: np.ndarray, n_folds: int = 10) -> float:
     """How well a linear classifier, fitted to the other labelled rows, predicts a label: 0 (no better than chance) to 1.
 
     Cohen's kappa against the largest class, of a ridge classifier in cross-validation.
 
     Parameters
     ----------
-    x, codes, weight
+    x, y_index, weight
         As in `label_agreement`.
     n_folds : int, default=10
         Number of folds.
@@ -150,15 +154,15 @@ def linear_agreement(x, codes, weight, n_folds=10):
     -------
     float
     """
-    if len(np.unique(codes)) < 2 or len(codes) < 3:
+    if len(np.unique(y_index)) < 2 or len(y_index) < 3:
         return 0.0
-    fold = np.random.RandomState(0).permutation(len(codes)) % min(n_folds, len(codes))
-    predicted = np.empty_like(codes)
+    fold = np.random.RandomState(0).permutation(len(y_index)) % min(n_folds, len(y_index))
+    predicted = np.empty_like(y_index)
     for k in range(fold.max() + 1):
         rest, left_out = fold != k, fold == k
-        if len(np.unique(codes[rest])) < 2:
-            predicted[left_out] = codes[rest][0]
+        if len(np.unique(y_index[rest])) < 2:
+            predicted[left_out] = y_index[rest][0]
             continue
         ridge = RidgeClassifier(alpha=max(1.0, 0.1 * weight[rest].sum()))
-        predicted[left_out] = ridge.fit(x[rest], codes[rest], sample_weight=weight[rest]).predict(x[left_out])
-    return _kappa(predicted, codes, weight)
+        predicted[left_out] = ridge.fit(x[rest], y_index[rest], sample_weight=weight[rest]).predict(x[left_out])
+    return _kappa(predicted, y_index, weight)

@@ -1,10 +1,11 @@
-"""What the entries of y mean: which rows are unlabelled, which classes there are, and the integer codes of both."""
+"""What the entries of y mean: which rows are unlabelled, which classes there are, and the index of each."""
 
 import numbers
 import warnings
 
 import numpy as np
 import pandas as pd
+from numpy import typing as npt
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 
@@ -13,14 +14,14 @@ from keras_ssvae.registry import register
 __all__ = ["UNLABELED", "LabelCodec", "UnlabeledWarning", "UnreadLabels", "distinct_labels", "is_unlabeled"]
 
 UNLABELED = -1
-"""The code of an unlabelled row, and the default of every parameter ``unlabeled``."""
+"""The index of an unlabelled row, and the default of every parameter ``unlabeled``."""
 
 
 class UnlabeledWarning(UserWarning):
     """A label looks like the text of a missing value, but will be learned as a class."""
 
 
-def is_unlabeled(y, unlabeled=UNLABELED):
+def is_unlabeled(y: npt.ArrayLike, unlabeled: object = UNLABELED) -> np.ndarray:
     """Tell which entries of y carry no label.
 
     An entry is unlabelled if it equals `unlabeled`, and always if it is None, NaN, ``pd.NA`` or ``NaT``. Truth values
@@ -55,15 +56,13 @@ def is_unlabeled(y, unlabeled=UNLABELED):
     return ~_is_known(_column(y, "y"), unlabeled)
 
 
-def distinct_labels(y, unlabeled=UNLABELED):
+def distinct_labels(y: npt.ArrayLike, unlabeled: object = UNLABELED) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels that occur in y, each once, and which of them each row has.
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,)
-        Labels, as in `is_unlabeled`.
-    unlabeled : number, str, bool, None or NaN, default=-1
-        What stands for "no label", besides the missing values.
+    y, unlabeled
+        As in `is_unlabeled`.
 
     Returns
     -------
@@ -91,7 +90,7 @@ def distinct_labels(y, unlabeled=UNLABELED):
 
 @register
 class LabelCodec:
-    """Translate between the user's labels and the codes 0, 1, ... of the classes, with -1 for unlabelled rows.
+    """Translate between the user's labels and the indices 0, 1, ... of the classes, with -1 for unlabelled rows.
 
     Numbers are compared by value (1, 1.0 and True are one label), everything else as it is. Floats are labels if they
     are whole numbers. If a float column has missing entries, pandas and NumPy could not have kept integers, so its
@@ -122,16 +121,16 @@ class LabelCodec:
     array(['cat', 'dog'], dtype=object)
     """
 
-    def __init__(self, classes=None, unlabeled=UNLABELED):
+    def __init__(self, classes: npt.ArrayLike | None = None, unlabeled: object = UNLABELED) -> None:
         self.classes = classes
         self.unlabeled = unlabeled
 
     @property
-    def n_classes(self):
+    def n_classes(self) -> int:
         """Number of classes of the model: without any label there is one class, which has no name."""
         return max(1, len(self.classes_))
 
-    def fit(self, y, n_rows):
+    def fit(self, y: npt.ArrayLike | None, n_rows: int) -> "LabelCodec":
         """Learn the classes.
 
         Parameters
@@ -141,16 +140,11 @@ class LabelCodec:
         n_rows : int
             Number of rows of X.
 
-        Returns
-        -------
-        self : LabelCodec
-
         Raises
         ------
         ValueError
-            If y is not one column of `n_rows` labels (numbers that are not whole are none) or is a float column without
-            a single number, if its labels cannot be
-            sorted or are not among `classes`, or if `classes` or `unlabeled` is invalid.
+            If y is not one column of `n_rows` labels (numbers that are not whole are none) or is a float column without a
+            single number, if its labels cannot be sorted or are not among `classes`, or if `classes` or `unlabeled` is invalid.
 
         Warns
         -----
@@ -165,19 +159,17 @@ class LabelCodec:
             self.classes_ = self._observed_classes(y, n_rows)
         return self
 
-    def encode(self, y, n_rows):
-        """Return the codes of labels.
+    def encode(self, y: npt.ArrayLike | None, n_rows: int) -> np.ndarray:
+        """Return the class index of every label.
 
         Parameters
         ----------
-        y : array-like of shape (n_rows,) or None
-            Labels; None if no row is labelled.
-        n_rows : int
-            Number of rows of X.
+        y, n_rows
+            As in `fit`.
 
         Returns
         -------
-        codes : ndarray of shape (n_rows,), dtype int32
+        y_index : ndarray of shape (n_rows,), dtype int32
             Positions in `classes_`, -1 for unlabelled rows.
 
         Raises
@@ -185,46 +177,46 @@ class LabelCodec:
         ValueError
             If y is not one column of `n_rows` labels, or a label is not among `classes_`.
         """
-        codes = np.full(n_rows, UNLABELED, dtype=np.int32)
+        y_index = np.full(n_rows, UNLABELED, dtype=np.int32)
         if y is None:
-            return codes
+            return y_index
         labels, known = self._read(y, n_rows)
-        code_of_row, uniques = _factorize(labels, "y")
-        position = {label: code for code, label in enumerate(self.classes_.tolist())}
-        code_of_unique = np.array([position.get(label, UNLABELED) for label in uniques.tolist()], dtype=np.int32)
-        strangers = uniques[code_of_unique < 0]
+        positions, uniques = _factorize(labels, "y")
+        index_of = {label: index for index, label in enumerate(self.classes_.tolist())}
+        index_of_unique = np.array([index_of.get(label, UNLABELED) for label in uniques.tolist()], dtype=np.int32)
+        strangers = uniques[index_of_unique < 0]
         if len(strangers):
             raise ValueError(
                 f"y holds labels that are not among the classes: {_listed(strangers)}. Classes: "
                 f"{_listed(self.classes_)}; unlabelled rows: unlabeled={self.unlabeled!r} or missing values."
             )
-        codes[known] = code_of_unique[code_of_row]
-        return codes
+        y_index[known] = index_of_unique[positions]
+        return y_index
 
-    def decode(self, codes):
-        """Return the labels of codes.
+    def decode(self, y_index: npt.ArrayLike) -> np.ndarray:
+        """Return the labels of class indices.
 
         Parameters
         ----------
-        codes : array-like of int
-            Positions in `classes_`, of any shape. -1 stands for an unlabelled row, and so does every code if there are
-            no classes.
+        y_index : array-like of int
+            Positions in `classes_`, of any shape. -1 stands for an unlabelled row, and so does every index if there are no
+            classes.
 
         Returns
         -------
-        labels : ndarray of the shape of `codes`
+        labels : ndarray of the shape of `y_index`
             Of the dtype of `classes_`; if a row is unlabelled and this dtype cannot hold `unlabeled`, of dtype object.
         """
-        codes = np.asarray(codes, dtype=int)
-        known = (codes >= 0) & (len(self.classes_) > 0)
+        y_index = np.asarray(y_index, dtype=int)
+        known = (y_index >= 0) & (len(self.classes_) > 0)
         if known.all():
-            return self.classes_[codes]
-        labels = np.full(codes.shape, self.unlabeled, dtype=_dtype_with(self.classes_.dtype, self.unlabeled))
-        labels[known] = self.classes_[codes[known]]
+            return self.classes_[y_index]
+        labels = np.full(y_index.shape, self.unlabeled, dtype=_dtype_with(self.classes_.dtype, self.unlabeled))
+        labels[known] = self.classes_[y_index[known]]
         return labels
 
-    def indices_of(self, y, n_rows):
-        """Return the codes of classes that were asked for, for example by ``sample(n_rows, y="cat")``.
+    def indices_of(self, y: object, n_rows: int) -> np.ndarray:
+        """Return the indices of classes that were asked for, for example by ``sample(n_rows, y="cat")``.
 
         Parameters
         ----------
@@ -235,7 +227,7 @@ class LabelCodec:
 
         Returns
         -------
-        codes : ndarray of shape (n_rows,), dtype int32
+        y_index : ndarray of shape (n_rows,), dtype int32
 
         Raises
         ------
@@ -244,13 +236,13 @@ class LabelCodec:
         """
         if np.ndim(y) == 0:
             return np.repeat(self.indices_of([np.asarray(y).item()], 1), n_rows)
-        codes = self.encode(y, n_rows)
-        if (codes < 0).any():
+        y_index = self.encode(y, n_rows)
+        if (y_index < 0).any():
             raise ValueError(
-                f"y must name a class for every row, got {np.count_nonzero(codes < 0)} unlabelled entries. "
+                f"y must name a class for every row, got {np.count_nonzero(y_index < 0)} unlabelled entries. "
                 f"The classes are {_listed(self.classes_)}."
             )
-        return codes
+        return y_index
 
     def _read(self, y, n_rows):
         values = _column(y, "y")
@@ -262,12 +254,12 @@ class LabelCodec:
         return _labels(values, self.unlabeled, "y")
 
     def _check_not_lost(self, y):
-        if isinstance(y, (np.ndarray, pd.Series)) and getattr(y.dtype, "kind", "O") == "f" and not pd.isna(self.unlabeled):
-            if len(y) and pd.isna(y).all():
-                raise ValueError(
-                    "y contains NaN only, as a join that found nothing leaves it. If really no row has a label, pass y=None, "
-                    "unlabeled=float('nan'), or the classes by classes=[...]."
-                )
+        is_float = isinstance(y, (np.ndarray, pd.Series)) and getattr(y.dtype, "kind", "O") == "f"
+        if is_float and not pd.isna(self.unlabeled) and len(y) and pd.isna(y).all():
+            raise ValueError(
+                "y contains NaN only, as a join that found nothing leaves it. If really no row has a label, pass y=None, "
+                "unlabeled=float('nan'), or the classes by classes=[...]."
+            )
 
     def _observed_classes(self, y, n_rows):
         if y is None:
@@ -314,27 +306,13 @@ class LabelCodec:
 class UnreadLabels(LabelCodec):
     """The labels of a model without classes: whatever y holds, no row has a label."""
 
-    def fit(self, y, n_rows):
-        """There are no classes.
-
-        Parameters
-        ----------
-        y, n_rows
-            Not read.
-        """
+    def fit(self, y: object, n_rows: int) -> "UnreadLabels":
+        """There are no classes; y is not read."""
         self.classes_ = np.empty(0)
         return self
 
-    def encode(self, y, n_rows):
-        """Return the code of an unlabelled row, as often as there are rows.
-
-        Parameters
-        ----------
-        y : object
-            Not read.
-        n_rows : int
-            Number of rows of X.
-        """
+    def encode(self, y: object, n_rows: int) -> np.ndarray:
+        """Return the index of an unlabelled row, as often as there are rows; y is not read."""
         return np.full(n_rows, UNLABELED, np.int32)
 
 

@@ -2,377 +2,17 @@
 
 Nothing is scaled here. Numbers and truth values stay what they are, a category becomes its position among the levels, a date
 the seconds since 1970; what is missing, and a category that the fit did not see, becomes NaN.
-
-To add a kind of column, add a class with `learn`, `numbers` and `values`, and a line in `_learn_column`.
 """
 
-import dataclasses
 import numbers
-import warnings
 
 import numpy as np
 import pandas as pd
-from pandas.api import types
 
+from keras_ssvae.data.schema_columns import Numbers, cast, learn_column
 from keras_ssvae.registry import register
 
-__all__ = ["ColumnWarning", "Dates", "Durations", "Identifiers", "Levels", "Numbers", "Schema", "TruthValues"]
-
-MAX_LEVELS = 100  # of a column of categories; what is rarer counts as missing
-
-
-class ColumnWarning(UserWarning):
-    """A column of X is read otherwise than its owner may think."""
-
-
-@register
-@dataclasses.dataclass
-class Numbers:
-    """A column of numbers.
-
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    is_integer : bool
-        Whether all values are whole, in a dtype of integers or one that gaps have turned into floats.
-    """
-
-    dtype: object
-    is_integer: bool
-    is_ordered = True
-
-    @classmethod
-    def learn(cls, series, name):
-        values = cls.numbers(None, series)
-        whole = series.dtype.kind in "iu"
-        if not whole and (series.dtype == object or np.isnan(values).any()):
-            known = values[~np.isnan(values)]
-            whole = len(known) > 0 and bool((np.isfinite(known) & (known == np.rint(known))).all())
-        return cls(series.dtype, whole)
-
-    def numbers(self, series):
-        plain = series if types.is_numeric_dtype(series.dtype) else pd.to_numeric(_objects(series))
-        return plain.to_numpy(dtype=np.float64, na_value=np.nan)
-
-    def values(self, numbers_):
-        if self.is_integer and self.dtype == object:
-            return _python_objects(numbers_, lambda known: np.rint(known).astype(np.int64))
-        if _arrow_type(self.dtype, "scale") is not None:  # decimals
-            return np.round(numbers_, _arrow_type(self.dtype, "scale"))
-        return cast(np.rint(numbers_) if self.is_integer else numbers_, self.dtype)
-
-
-@register
-@dataclasses.dataclass
-class TruthValues:
-    """A column of truth values, as zeros and ones.
-
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    """
-
-    dtype: object
-    is_integer = True
-    is_ordered = True
-
-    @classmethod
-    def learn(cls, series, name):
-        return cls(series.dtype)
-
-    def numbers(self, series):
-        plain = _objects(series) if series.dtype == object else series
-        return plain.astype("boolean").to_numpy(dtype=np.float64, na_value=np.nan)
-
-    def values(self, numbers_):
-        return _python_objects(numbers_, lambda known: known >= 0.5)
-
-
-@register
-@dataclasses.dataclass
-class Levels:
-    """A column of categories, as positions among its levels.
-
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    levels : list
-        The levels: all of a pandas categorical, else those that were seen, sorted.
-    is_ordered : bool
-        Whether the order of the levels means something.
-    """
-
-    dtype: object
-    levels: list
-    is_ordered: bool = False
-    is_integer = True
-
-    @classmethod
-    def learn(cls, series, name):
-        if isinstance(series.dtype, pd.CategoricalDtype):
-            return cls(series.dtype, series.dtype.categories.tolist(), bool(series.dtype.ordered))
-        counts = series.value_counts()
-        if len(counts) > MAX_LEVELS:
-            if len(counts) > counts.sum() / 2:
-                warnings.warn(
-                    f"column {name!r} has {len(counts)} different values in {counts.sum()} rows, as names or identifiers "
-                    "have; it is left out of the model and comes back missing.",
-                    ColumnWarning,
-                    stacklevel=2,
-                )
-                return Identifiers(series.dtype)
-            warnings.warn(
-                f"column {name!r} has {len(counts)} categories; all but the {MAX_LEVELS} most frequent count as missing.",
-                ColumnWarning,
-                stacklevel=2,
-            )
-        order = sorted(counts.index, key=lambda level: (-counts[level], type(level).__name__, level))[:MAX_LEVELS]
-        return cls(series.dtype, sorted(order, key=lambda level: (type(level).__name__, level)))
-
-    def numbers(self, series):
-        if isinstance(series.dtype, pd.CategoricalDtype):  # its categories may be others, or stand in another order
-            position = pd.Index(self.levels, dtype=object).get_indexer(series.cat.categories.astype(object))
-            codes = np.append(position, -1)[series.cat.codes]  # -1, the last, is missing
-        else:
-            codes = pd.Index(self.levels, dtype=object).get_indexer(series.astype(object))
-        return np.where((codes < 0) | series.isna(), np.nan, codes)
-
-    def values(self, numbers_):
-        known = ~np.isnan(numbers_)
-        codes = np.full(len(numbers_), -1)
-        codes[known] = np.rint(numbers_[known]).clip(0, len(self.levels) - 1)
-        if isinstance(self.dtype, pd.CategoricalDtype):
-            return pd.Categorical.from_codes(codes, dtype=self.dtype)
-        levels = pd.Series([*self.levels, None], dtype=object)
-        return levels.iloc[codes].reset_index(drop=True).astype(self.dtype)  # -1 is the last: missing
-
-
-@register
-@dataclasses.dataclass
-class Identifiers:
-    """A column that is left out, and missing in all that comes back: hardly a value occurs twice, or there is none at all.
-
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    """
-
-    dtype: object
-    is_integer = False
-    is_ordered = False
-
-    def numbers(self, series):
-        return np.full(len(series), np.nan)
-
-    def values(self, numbers_):
-        return pd.Series([None] * len(numbers_), dtype=object).astype(self.dtype)
-
-
-@register
-@dataclasses.dataclass
-class Dates:
-    """A column of dates, as seconds since 1970; they come back on the grid (days, seconds ...) on which all were.
-
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    grid : float
-        Seconds.
-    format : str or None
-        How dates that are text are written, as in `datetime.strptime`.
-    zone : str or None
-        Time zone; None where dates have none.
-    is_day : bool
-        Whether the dates are Python objects without a time.
-    """
-
-    dtype: object
-    grid: float
-    format: str | None = None
-    zone: str | None = None
-    is_day: bool = False
-    is_integer = False
-    is_ordered = True
-
-    @classmethod
-    def learn(cls, series, name, format=None):
-        column = cls(series.dtype, 1e-6, format)
-        column.grid = _grid(column.numbers(series))
-        if format is None:
-            zone = getattr(series.dtype, "tz", None) or _arrow_type(series.dtype, "tz")
-            if series.dtype == object:
-                zone = getattr(series.dropna().iloc[0], "tzinfo", None)
-            column.zone = None if zone is None else str(zone)
-            column.is_day = series.dtype == object and types.infer_dtype(series) == "date" and column.grid == 86400.0
-        return column
-
-    def numbers(self, series):
-        plain = series if series.dtype.kind == "M" else series.astype(object)
-        dates = pd.to_datetime(plain, format=self.format, errors="coerce", utc=True)  # those without a zone are taken as UTC
-        dates = dates.dt.tz_localize(None).astype("datetime64[us]")
-        return np.where(dates.isna(), np.nan, dates.to_numpy().astype(np.int64) / 1e6)
-
-    def values(self, numbers_):
-        whole = np.rint(numbers_ / self.grid) * self.grid
-        micros = np.where(np.isnan(whole), 0, np.rint(whole * 1e6)).astype("int64")
-        dates = pd.Series(micros.astype("datetime64[us]")).where(~np.isnan(whole))
-        if self.zone is not None:
-            dates = dates.dt.tz_localize("UTC").dt.tz_convert(self.zone)
-        if self.dtype.kind == "M":
-            return dates.astype(self.dtype)
-        moments = dates.dt.strftime(self.format) if self.format else dates.dt.date if self.is_day else dates
-        return moments.astype(object).where(dates.notna(), None).astype(self.dtype)
-
-
-@register
-@dataclasses.dataclass
-class Durations:
-    """A column of time differences, as seconds; they come back on the grid on which all were.
-
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    grid : float
-        Seconds.
-    """
-
-    dtype: object
-    grid: float
-    is_integer = False
-    is_ordered = True
-
-    @classmethod
-    def learn(cls, series, name):
-        return cls(series.dtype, _grid(cls.numbers(None, series)))
-
-    def numbers(self, series):
-        plain = series if series.dtype.kind == "m" else pd.to_timedelta(series.astype(object))
-        return plain.dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan)
-
-    def values(self, numbers_):
-        lengths = pd.Series(pd.to_timedelta(np.rint(numbers_ / self.grid) * self.grid, unit="s"))
-        return lengths.astype(object).where(lengths.notna(), None) if self.dtype == object else lengths.astype(self.dtype)
-
-
-def _objects(series):
-    """Python objects, None where missing: pandas knows four marks, and not all of its functions know them all."""
-    return series.astype(object).where(series.notna(), None)
-
-
-def _arrow_type(dtype, attribute):
-    """An attribute of a type of Arrow, None of other dtypes."""
-    return getattr(getattr(dtype, "pyarrow_dtype", None), attribute, None)
-
-
-def _python_objects(numbers_, convert):
-    """Known numbers as `convert` makes them, as Python objects; None where missing."""
-    known = ~np.isnan(numbers_)
-    values = np.full(len(numbers_), None)
-    values[known] = convert(numbers_[known]).tolist()
-    return values
-
-
-def _grid(seconds):
-    """The coarsest of day, hour, minute, second and millisecond on which all times lie; else a microsecond."""
-    micros = np.rint(seconds[~np.isnan(seconds)] * 1e6)
-    return next((grid for grid in (86400.0, 3600.0, 60.0, 1.0, 1e-3) if np.all(micros % (grid * 1e6) == 0)), 1e-6)
-
-
-def _learn_column(series, name):
-    """The column object for a Series."""
-    dtype = series.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        return Levels.learn(series, name)
-    if isinstance(dtype, pd.SparseDtype):
-        raise TypeError(f"Sparse data was passed: column {name!r} has dtype {dtype}; make it dense with `.sparse.to_dense()`.")
-    if types.is_bool_dtype(dtype):
-        return TruthValues.learn(series, name)
-    if types.is_complex_dtype(dtype):
-        raise ValueError(f"Complex data not supported: column {name!r} has dtype {dtype}.")
-    if types.is_numeric_dtype(dtype):
-        return Numbers.learn(series, name)
-    if dtype.kind == "M":
-        return Dates.learn(series, name)
-    if dtype.kind == "m":
-        return Durations.learn(series, name)
-    if types.is_object_dtype(dtype) or types.is_string_dtype(dtype) or isinstance(dtype, pd.ArrowDtype):
-        return _learn_objects(series, name)
-    raise TypeError(
-        f"column {name!r} has dtype {dtype}; accepted are numbers, truth values, strings, categories, dates and durations."
-    )
-
-
-def _learn_objects(series, name):
-    """A column of Python objects: truth values, numbers, dates, durations, or categories."""
-    known = series.dropna()
-    inferred = types.infer_dtype(known.astype(object), skipna=True)
-    if inferred == "empty":
-        return Identifiers(series.dtype)
-    if inferred == "boolean":
-        return TruthValues.learn(series, name)
-    if inferred in ("integer", "floating", "mixed-integer-float", "decimal"):
-        return Numbers.learn(series, name)
-    if inferred in ("date", "datetime", "datetime64"):
-        return Dates.learn(series, name)
-    if inferred in ("timedelta", "timedelta64"):
-        return Durations.learn(series, name)
-    if inferred != "string":
-        _refuse_odd(known, name)
-    format_ = _date_format(known) if inferred == "string" else None
-    return Levels.learn(series, name) if format_ is None else Dates.learn(series, name, format_)
-
-
-def _refuse_odd(known, name):
-    """Raise where a value is no category."""
-    for value in known:
-        if isinstance(value, (complex, np.complexfloating)):
-            raise ValueError(f"Complex data not supported: column {name!r} holds {value!r}.")
-        if not isinstance(value, (str, bytes, numbers.Number, np.generic)):
-            raise TypeError(
-                f"column {name!r} holds {value!r} of type {type(value).__name__}; every argument must be a string, a truth "
-                "value, a date, a duration or a number."
-            )
-
-
-def _date_format(texts):
-    """The format in which all texts are dates with a day, or None."""
-    first = str(texts.iloc[0])
-    for day_first in (False, True):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "dayfirst=True was specified": both orders are tried
-            guess = pd.tseries.api.guess_datetime_format(first, dayfirst=day_first)
-        if guess and "%d" in guess and "%z" not in guess and pd.to_datetime(texts, format=guess, errors="coerce").notna().all():
-            return guess
-    return None
-
-
-def cast(values, dtype):
-    """Numbers in the dtype of a column of numbers; integers are rounded and stay in their range.
-
-    Parameters
-    ----------
-    values : float array
-        Numbers, NaN where missing.
-    dtype : dtype
-        The dtype.
-    """
-    kind = getattr(dtype, "kind", "O")
-    if kind == "b":
-        return values >= 0.5
-    if kind in "iu":
-        missing = np.isnan(values)
-        info = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
-        whole = np.where(missing, 0.0, np.rint(values))
-        inside = np.where(whole >= float(info.max), 0, whole.clip(min=info.min)).astype(info.dtype)
-        inside = np.where(whole >= float(info.max), info.dtype.type(info.max), inside)
-        return pd.array(np.where(missing, None, inside), dtype=dtype) if missing.any() else inside
-    return values.astype(getattr(dtype, "numpy_dtype", dtype)) if kind == "f" else values
+__all__ = ["Schema", "as_frame"]
 
 
 @register
@@ -391,7 +31,7 @@ class Schema:
         One object a column; None for an array of numbers.
     """
 
-    def fit(self, X):
+    def fit(self, X: object) -> "Schema":
         """Learn the columns of X: a DataFrame, an array, or a list of rows."""
         self.dtype, self.names, self.columns = None, None, None
         self.container = "polars" if _is_polars(X) else "frame" if isinstance(X, pd.DataFrame) else "array"
@@ -400,14 +40,14 @@ class Schema:
         frame = as_frame(X)
         if frame is not None:
             names = range(frame.shape[1]) if self.container == "array" else frame.columns
-            self.columns = [_learn_column(frame.iloc[:, j], name) for j, name in enumerate(names)]
+            self.columns = [learn_column(frame.iloc[:, j], name) for j, name in enumerate(names)]
             self.names = None if self.container == "array" else frame.columns
             if not hasattr(X, "dtype") and not all(isinstance(column, Numbers) for column in self.columns):
                 self.dtype = np.dtype(object)
         return self
 
-    def read(self, X):
-        """X as float64 (n, d), NaN where missing; None for an array of numbers, which needs no reading."""
+    def read(self, X: object) -> np.ndarray:
+        """X as float64 (n, d), NaN where missing; an array of numbers as it is."""
         if self.columns is None:
             return X if as_frame(X) is None else as_frame(X).to_numpy(dtype=np.float64, na_value=np.nan)
         frame = as_frame(X)
@@ -423,13 +63,13 @@ class Schema:
             name = j if self.names is None else self.names[j]
             raise ValueError(f"column {name!r} holds other values than in the fit: {error}.") from error
 
-    def write(self, values, index=None):
+    def write(self, values: np.ndarray, index: pd.Index | None = None) -> object:
         """Numbers (n, d), or images -> the user's container, with the index of the rows they belong to, if any."""
         if self.columns is None:
             return cast(values, self.dtype)
         return self._wrap(self._frame(values, index))
 
-    def fill(self, X, values):
+    def fill(self, X: object, values: np.ndarray) -> object:
         """X with numbers (n, d) in its missing cells, and every other cell as it was."""
         given = as_frame(X)
         if given is None and self.columns is not None:  # an array, for the columns of a frame
@@ -485,7 +125,7 @@ def _is_polars(X):
     return type(X).__module__.partition(".")[0] == "polars"
 
 
-def as_frame(X):
+def as_frame(X: object) -> pd.DataFrame | None:
     """X as a DataFrame if it has columns of their own dtypes, None if it is an array of numbers.
 
     Parameters

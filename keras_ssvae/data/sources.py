@@ -3,8 +3,8 @@
 A source is read from its start as often as somebody asks for its rows; only a block of them is in memory at a time.
 """
 
-import collections.abc
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +36,17 @@ class Source:
         Rows of a block, unless others are asked for.
     """
 
-    def __init__(self, read, label=None, ignore=None, block_rows=BLOCK_ROWS):
+    def __init__(
+        self,
+        read: Callable[[int, np.random.RandomState | None], Iterator],
+        label: str | None = None,
+        ignore: str | None = None,
+        block_rows: int = BLOCK_ROWS,
+    ) -> None:
         self._read, self._label, self._ignore, self._block_rows = read, label, ignore, block_rows
         self._columns = None
 
-    def blocks(self, rows=None, rng=None):
+    def blocks(self, rows: int | None = None, rng: np.random.RandomState | None = None) -> Iterator[tuple]:
         """One pass: (X, y) of `rows` rows each, the last of fewer.
 
         Parameters
@@ -164,7 +170,7 @@ def _as_text(values):
 # From what the user passes to a source
 
 
-def open_source(X, y=None, buffer_size=BLOCK_ROWS, ignore=None):
+def open_source(X: object, y: object = None, buffer_size: int = BLOCK_ROWS, ignore: str | None = None) -> Source | None:
     """The source that X stands for, or None if X is an array, a DataFrame or a list: rows in memory.
 
     Parameters
@@ -216,7 +222,7 @@ def _reader(X):
         return _of_tensors(X)
     if _is_arrow_dataset(X):
         return _of_arrow(X)
-    if isinstance(X, collections.abc.Iterator):
+    if isinstance(X, Iterator):
         raise TypeError(
             f"X is a {type(X).__name__}, which can be read once only, and several passes over the rows are made. Pass the "
             "function that makes it, without calling it: X=blocks, not X=blocks()."
@@ -239,7 +245,7 @@ def _of_tensors(dataset):
 def _of_function(function):
     def read(rows, rng):
         blocks = function()
-        if not isinstance(blocks, collections.abc.Iterable) or hasattr(blocks, "shape") or isinstance(blocks, (str, dict)):
+        if not isinstance(blocks, Iterable) or hasattr(blocks, "shape") or isinstance(blocks, (str, dict)):
             raise TypeError(
                 f"The function X must return an iterator of blocks X or (X, y); it returned {type(blocks).__name__}."
             )
@@ -346,7 +352,7 @@ def _fragments(dataset):
 # Blocks cut, and one below the other
 
 
-def take(values, rows):
+def take(values: object, rows: slice | np.ndarray) -> object:
     """Some rows of an array, a list, a Series or a DataFrame.
 
     Parameters
@@ -359,7 +365,7 @@ def take(values, rows):
     return values.iloc[rows] if hasattr(values, "iloc") else values[rows]
 
 
-def stack(parts):
+def stack(parts: Sequence) -> np.ndarray | pd.Series | pd.DataFrame:
     """Arrays, Series or DataFrames one below the other, in one container of their kind.
 
     Parameters
@@ -402,7 +408,7 @@ def _united(columns):
     return [column.astype(dtype) for column in columns]
 
 
-def resized(blocks, rows):
+def resized(blocks: Iterable[dict], rows: int) -> Iterator[dict]:
     """Blocks of other sizes, with the same rows in the same order.
 
     Parameters
@@ -431,7 +437,7 @@ def resized(blocks, rows):
         yield stack_blocks(waiting)
 
 
-def stack_blocks(blocks):
+def stack_blocks(blocks: Sequence[dict]) -> dict:
     """Blocks of the same names one below the other.
 
     Parameters

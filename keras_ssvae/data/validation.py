@@ -1,9 +1,8 @@
-"""X as numbers, and weights of rows, checked."""
-
-import typing
+"""What reaches a fit or a question: X as finite numbers or gaps, and a weight for every row."""
 
 import numpy as np
-import numpy.typing as npt
+from numpy import typing as npt
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
 from keras_ssvae._compat.sklearn import check_sample_weight
@@ -12,26 +11,27 @@ from keras_ssvae.data.schema import Schema, as_frame
 __all__ = ["check_X", "check_weight"]
 
 
-def check_X(X: typing.Any, schema: Schema, estimator: typing.Any = None) -> np.ndarray:
-    """X as numbers: NaN is allowed, infinity is not.
+def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -> np.ndarray:
+    """X as numbers.
 
     Parameters
     ----------
     X : array-like or DataFrame
-        Rows, or images of three or four dimensions.
+        Rows or images; NaN is allowed, infinity is not.
     schema : Schema
-        Reads the columns of a DataFrame.
-    estimator : estimator or None, default=None
-        Named in messages.
+        Reads what has columns of their own dtypes.
+    estimator : BaseEstimator, default=None
+        Whose name messages mention.
 
     Returns
     -------
-    float array (n, d), or (n, height, width[, channels]) of images
+    array of shape (n, d) or (n, height, width[, channels])
+        Floats, NaN where missing; images in the dtype that they have.
 
     Raises
     ------
     ValueError
-        If X holds infinity, no row, or no column.
+        If X is empty, has other than two to four dimensions, or holds infinity or what is no number.
     """
     frame = as_frame(X)
     if frame is not None:
@@ -47,19 +47,28 @@ def check_X(X: typing.Any, schema: Schema, estimator: typing.Any = None) -> np.n
 
 
 def check_weight(sample_weight: npt.ArrayLike | None, values: np.ndarray) -> np.ndarray:
-    """How often each row counts: numbers from 0 on.
+    """The weights of rows.
 
     Parameters
     ----------
-    sample_weight : array-like of shape (n,) or None
-        None: once.
-    values : (n, ...) array
+    sample_weight : array-like of shape (n,), a number or None
+        How often each row counts; None is once.
+    values : array of shape (n, ...)
         The rows.
 
     Returns
     -------
     (n,) float64 array
+        Not to be written to: of None it is one number in memory.
+
+    Raises
+    ------
+    ValueError
+        If weights are of another shape, negative, missing or infinite, or if all of them are zero.
     """
     if sample_weight is None:
-        return np.broadcast_to(1.0, len(values))  # one number in memory
-    return check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False)
+        return np.broadcast_to(1.0, len(values))
+    weight = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False)
+    if not (weight > 0).any():
+        raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")
+    return weight

@@ -33,8 +33,8 @@ SHARED = {
         p(x | z) of each column: "gaussian", "student_t" (heavy tails), "log_normal" (positive, skewed), "beta" or
         "continuous_bernoulli" (shares in [0, 1]), "bernoulli" (two values, or grey values that are resampled to zeros and
         ones in training), "poisson" or "negative_binomial" (counts), "categorical" or "ordinal". "auto" chooses by dtype and
-        values as in `keras_ssvae.data.tables.choose_kind`; a name is for all columns but categories; a dict for the columns it
-        names, "auto" for the others. Images take one for all pixels: "bernoulli" by default, "continuous_bernoulli",
+        values as in `keras_ssvae.data.column_kinds.choose_kind`; a name is for all columns but categories; a dict for the
+        columns it names, "auto" for the others. Images take one for all pixels: "bernoulli" by default, "continuous_bernoulli",
         "discretized" (256 levels) or "gaussian".""",
     ),
     "code_dim": (

@@ -148,8 +148,6 @@ def _in_memory(estimator, X, y, sample_weight, seed):
 def _counting(values, arrays, weight):
     """The rows that count, of a weight above zero."""
     kept = weight > 0
-    if not kept.any():
-        raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")
     if kept.all():
         return values, arrays, weight
     return values[kept], {name: array[kept] for name, array in arrays.items()}, weight[kept]

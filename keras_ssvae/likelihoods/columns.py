@@ -1,15 +1,19 @@
 """p(x | z), one class a kind of column: what the decoder's values mean, and what the encoder reads of such columns.
 
-To add a kind, subclass `Likelihood`, define its distribution, and add a line to `LIKELIHOODS`.
+To add a kind, subclass `Likelihood`, define its distribution, say in the class's body what is known of such columns, as a
+`ColumnKind`, and add a line ``LIKELIHOODS["name"] = cls``. Nothing else needs to know of it.
 """
 
-import types
+import dataclasses
+import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_ssvae.nn.layers import Layer, given_variable
+from keras_ssvae.likelihoods.base import Likelihood, ScaledLikelihood, above_floor
+from keras_ssvae.likelihoods.kinds import FAR, SMALLEST, ColumnKind
 
 __all__ = [
     "LIKELIHOODS",
@@ -21,141 +25,32 @@ __all__ = [
     "ContinuousBernoulli",
     "Discretized",
     "Gaussian",
-    "Likelihood",
     "LogNormal",
     "NegativeBinomial",
     "Ordinal",
     "Poisson",
-    "ScaledLikelihood",
     "StudentT",
 ]
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
 
-FLOOR = 0.05  # of a learned scale, whose start is one
 LARGEST_LOG = 30.0  # of the mean of a count: e**30 is far above any count, and its square is still a float
 CLOSEST = 1e-5  # a mean that a decoder gives is kept this far inside the interval in which a distribution has one
 FLOATS = np.finfo("float32")
-
-
-class Likelihood(Layer):
-    """The distribution of a group of columns of one kind, given the decoder's values: p(x | z), independent by column.
-
-    A column has `n_parameters` values from the decoder; what is learned for a whole column is a weight of the layer.
-
-    Parameters
-    ----------
-    n_columns : int
-        Number of columns of the group.
-    n_levels : int, default 0
-        Number of values that a column of codes or of grid points can take; 0 for all other kinds.
-    link_center, link_scale : (n_columns,) arrays or None, default None
-        Centre and spread of log x, for the kinds whose location is a logarithm: ``location = link_center + link_scale *
-        parameter``, so that a parameter of 0 +- 1 is the middle of its column. None is 0 and 1.
-    """
-
-    n_parameters = 1
-    is_numeric = True  # whether a mixture of two values is a value
-
-    def __init__(self, n_columns, n_levels=0, link_center=None, link_scale=None, **kwargs):
-        super().__init__(**kwargs)
-        self.n_columns = n_columns
-        self.n_levels = n_levels
-        center, scale = 0.0 if link_center is None else link_center, 1.0 if link_scale is None else link_scale
-        # in a namespace, or Keras would take them for weights, which fits that go on from others take over
-        self.link = types.SimpleNamespace(center=given_variable("center", center), scale=given_variable("scale", scale))
-
-    @property
-    def n_features(self):
-        """Number of values that the encoder reads, all columns together."""
-        return self.n_columns
-
-    def features(self, x):
-        """What the encoder reads, roughly standardised: (rows, n_columns) -> (rows, n_features)."""
-        return x
-
-    def distribution(self, parameters):
-        """The TFP distribution, batch shape (..., n_columns), of (..., n_columns * n_parameters) values of the decoder."""
-        raise TypeError(f"{type(self).__name__} defines no distribution")
-
-    def log_prob(self, x, parameters):
-        """log p(x | parameters), one value a row and column: (..., n_columns)."""
-        return self.distribution(parameters).log_prob(x)
-
-    def mean(self, parameters):
-        """What stands for the distribution, (..., n_columns): E[x], and the most probable code where codes have no mean."""
-        return self.distribution(parameters).mean()
-
-    @property
-    def n_expectations(self):
-        """Number of values of `expectation`, all columns together."""
-        return self.n_columns
-
-    def expectation(self, parameters):
-        """What may be averaged over several parameters, (..., n_expectations): E[x], or the probabilities of codes."""
-        return self.mean(parameters)
-
-    def value(self, expectation):
-        """What stands for the column, from an average of expectations: (..., n_columns)."""
-        return expectation
-
-    def expected_features(self, parameters):
-        """`features` of a row that is not drawn but expected, with gradients to its parameters: (rows, n_features)."""
-        return self.features(self.mean(parameters))
-
-    def draw(self, parameters, seed):
-        """A draw of x, (..., n_columns) float32, that depends only on the two integers of the seed."""
-        return tf.cast(self.distribution(parameters).sample(seed=seed), tf.float32)
-
-    def location_of_mean(self, mean):
-        """The parameters whose distribution has this mean."""
-        raise TypeError(f"{type(self).__name__} has no parameters that follow from a mean")
-
-    def noisy(self, x, uniform):
-        """What the encoder and the decoder's target see of x in a training step.
-
-        Parameters
-        ----------
-        x : (rows, n_columns) tensor
-            PreparedRows rows.
-        uniform : function
-            Tensor -> noise on (0, 1) of its shape.
-        """
-        return x
-
-    def _link(self, parameters):
-        return self.link.center + self.link.scale * parameters
-
-    def _unlink(self, location):
-        return (location - self.link.center) / self.link.scale
-
-
-class ScaledLikelihood(Likelihood):
-    """A likelihood with one learned scale a column, from 0.05 upwards, 1 at first.
-
-    Without the floor a column that is a function of the others would take the whole bound to infinity.
-    """
-
-    def build(self, shape):
-        self.raw_scale = self.add_weight(shape=(self.n_columns,), initializer="zeros", name="raw_scale")
-
-    def scale(self):
-        """The scale of each column, (n_columns,)."""
-        return _above_floor(self.raw_scale)
-
-    def set_scale(self, scale):
-        """Make the scale of each column this, (n_columns,), all above the floor."""
-        self.raw_scale.assign(np.log((scale - FLOOR) / (1.0 - FLOOR)))
+UNIT = ColumnKind((0.0, 1.0), accepts="values between 0 and 1", within=(0.0, 1.0), scaling="none")
+COUNT = ColumnKind((0.0, FAR), accepts="whole numbers from 0", within=(0.0, math.inf), is_whole=True, scaling="log1p")
 
 
 class Gaussian(ScaledLikelihood):
     """A standardised column: ``p(x) = exp(-((x - l) / s)**2 / 2) / (s sqrt(2 pi))``, the location l from the decoder."""
 
-    def distribution(self, parameters):
+    kind = ColumnKind(for_images=True)
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         return tfd.Normal(parameters, self.scale())
 
-    def location_of_mean(self, mean):
+    def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         return mean
 
 
@@ -165,18 +60,20 @@ class StudentT(ScaledLikelihood):
     The location l comes from the decoder; the scale s and df > 2 degrees of freedom, 5 at first, are learned for each column.
     """
 
-    def build(self, shape):
+    kind = ColumnKind()
+
+    def build(self, shape: tuple | None) -> None:
         super().build(shape)
         self.raw_df = self.add_weight(shape=(self.n_columns,), initializer="zeros", name="raw_df")
 
-    def df(self):
+    def df(self) -> tf.Tensor:
         """The degrees of freedom of each column, (n_columns,)."""
         return 2.0 + 3.0 * tf.exp(self.raw_df)
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         return tfd.StudentT(self.df(), parameters, self.scale())
 
-    def location_of_mean(self, mean):
+    def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         return mean
 
 
@@ -186,23 +83,25 @@ class LogNormal(ScaledLikelihood):
     The location l of log x comes from the decoder through the link, in whose units the scale is: ``s = link_scale * scale``.
     """
 
-    def features(self, x):
+    kind = ColumnKind((1 / FAR, FAR), accepts="values above 0", within=(SMALLEST, math.inf), scaling="log")
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
         return self._unlink(tf.math.log(x))
 
-    def sigma(self):
+    def sigma(self) -> tf.Tensor:
         """The standard deviation of log x in each column, (n_columns,)."""
         return self.link.scale * self.scale()
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         return tfd.LogNormal(self._link(parameters), self.sigma())
 
-    def mean(self, parameters):
+    def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         return _positive_float(super().mean(parameters))
 
-    def draw(self, parameters, seed):
+    def draw(self, parameters: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return _positive_float(super().draw(parameters, seed))
 
-    def location_of_mean(self, mean):
+    def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         return self._unlink(tf.math.log(_positive_float(mean)) - self.sigma() ** 2 / 2.0)
 
 
@@ -212,16 +111,18 @@ class Bernoulli(Likelihood):
     Grey values are resampled to zeros and ones in every training step.
     """
 
-    def distribution(self, parameters):
+    kind = dataclasses.replace(UNIT, scaling="two values", for_images=True, is_drawn=True)
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         return tfd.Bernoulli(logits=parameters, dtype=parameters.dtype)
 
-    def log_prob(self, x, parameters):
+    def log_prob(self, x: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         return x * parameters - tf.math.softplus(parameters)  # also right for grey x, and one pass over the pixels
 
-    def location_of_mean(self, mean):
+    def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         return _logit(mean)
 
-    def noisy(self, x, uniform):
+    def noisy(self, x: tf.Tensor, uniform: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         return tf.cast(uniform(x) < x, x.dtype)
 
 
@@ -233,10 +134,12 @@ class ContinuousBernoulli(Likelihood):
     Loaiza-Ganem and Cunningham (2019), arXiv 1907.06845, section 3.
     """
 
-    def distribution(self, parameters):
+    kind = dataclasses.replace(UNIT, for_images=True)
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         return tfd.ContinuousBernoulli(logits=parameters)
 
-    def location_of_mean(self, mean):
+    def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         mean = _inside(mean)
         spread = mean * (1.0 - mean)
         logit = (mean - 0.5) * (2.0 + 4.0 * spread) / spread  # the limits at 0, 1/2 and 1: Newton's method does the rest
@@ -253,32 +156,36 @@ class Beta(ScaledLikelihood):
     each column. The density can be infinite at 0 and 1, so `log_prob` takes x to be between 0.001 and 0.999.
     """
 
-    def concentration(self):
+    kind = UNIT
+
+    def concentration(self) -> tf.Tensor:
         """The sum c of both exponents of each column, (n_columns,)."""
         return self.scale() ** -2
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         logit = tf.clip_by_value(parameters, -LARGEST_LOG, LARGEST_LOG)  # an exponent that rounds to zero has no density
         c = self.concentration()
         return tfd.Beta(c * tf.sigmoid(logit), c * tf.sigmoid(-logit))
 
-    def log_prob(self, x, parameters):
+    def log_prob(self, x: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         return super().log_prob(tf.clip_by_value(x, 1e-3, 1.0 - 1e-3), parameters)
 
-    def location_of_mean(self, mean):
+    def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         return _logit(mean)
 
 
 class Poisson(Likelihood):
     """A count: ``p(x) = r**x exp(-r) / x!``, the logarithm of the rate r from the decoder through the link."""
 
-    def features(self, x):
+    kind = COUNT
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
         return self._unlink(tf.math.log1p(x))
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         return tfd.Poisson(log_rate=tf.minimum(self._link(parameters), LARGEST_LOG))
 
-    def location_of_mean(self, mean):
+    def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         return self._unlink(tf.math.log(tf.maximum(mean, CLOSEST)))
 
 
@@ -289,43 +196,52 @@ class NegativeBinomial(ScaledLikelihood):
     learned for each column; the scale is the standard deviation of large counts, relative to their mean.
     """
 
-    def features(self, x):
+    kind = COUNT
+
+    def features(self, x: tf.Tensor) -> tf.Tensor:
         return self._unlink(tf.math.log1p(x))
 
-    def total_count(self):
+    def total_count(self) -> tf.Tensor:
         """The n of each column, (n_columns,)."""
         return self.scale() ** -2
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         n, log_mean = self.total_count(), tf.minimum(self._link(parameters), LARGEST_LOG)
         return tfd.NegativeBinomial(n, logits=log_mean - tf.math.log(n), require_integer_total_count=False)
 
-    def location_of_mean(self, mean):
+    def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         return self._unlink(tf.math.log(tf.maximum(mean, CLOSEST)))
 
 
 class Codes(Likelihood):
     """Codes 0 ... n_levels - 1: their mean says nothing, their probabilities may be averaged."""
 
-    is_numeric = False
+    kind = dataclasses.replace(
+        COUNT,
+        accepts="whole numbers from 0 to at most 255",
+        within=(0.0, 255.0),
+        scaling="none",
+        levels="column",
+        is_drawn=True,
+    )
 
-    def probabilities(self, parameters):
+    def probabilities(self, parameters: tf.Tensor) -> tf.Tensor:
         """The probability of each level, (..., n_columns, n_levels)."""
         raise TypeError(f"{type(self).__name__} defines no probabilities")
 
     @property
-    def n_expectations(self):
+    def n_expectations(self) -> int:
         return self.n_columns * self.n_levels
 
-    def expectation(self, parameters):
+    def expectation(self, parameters: tf.Tensor) -> tf.Tensor:
         shape = tf.concat([tf.shape(parameters)[:-1], (self.n_expectations,)], axis=0)
         return tf.reshape(self.probabilities(parameters), shape)
 
-    def value(self, expectation):
+    def value(self, expectation: tf.Tensor) -> tf.Tensor:
         shape = tf.concat([tf.shape(expectation)[:-1], (self.n_columns, self.n_levels)], axis=0)
         return tf.cast(tf.argmax(tf.reshape(expectation, shape), axis=-1), tf.float32)
 
-    def mean(self, parameters):
+    def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         return self.value(self.expectation(parameters))
 
 
@@ -336,26 +252,28 @@ class Categorical(Codes):
     made one. The encoder reads indicators in the same order.
     """
 
+    kind = dataclasses.replace(Codes.kind, is_ordered=False)
+
     @property
-    def n_parameters(self):
+    def n_parameters(self) -> int:
         """Number of the decoder's values for each column."""
         return self.n_levels
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         return self.n_columns * self.n_levels
 
-    def features(self, x):
+    def features(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reshape(_indicators(x, self.n_levels), (-1, self.n_features))
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         shape = tf.concat([tf.shape(parameters)[:-1], (self.n_columns, self.n_levels)], axis=0)
         return tfd.Categorical(logits=tf.reshape(parameters, shape))
 
-    def probabilities(self, parameters):
+    def probabilities(self, parameters: tf.Tensor) -> tf.Tensor:
         return self.distribution(parameters).probs_parameter()
 
-    def expected_features(self, parameters):
+    def expected_features(self, parameters: tf.Tensor) -> tf.Tensor:
         return self.expectation(parameters)
 
 
@@ -367,29 +285,31 @@ class Ordinal(Codes):
     spaced, with a probability of 1 / n_levels for each end at l = 0. The code shown for a row is its most probable one.
     """
 
-    def build(self, shape):
+    kind = Codes.kind
+
+    def build(self, shape: tuple | None) -> None:
         shape = (self.n_columns, self.n_levels - 1)
         self.raw_cutpoints = self.add_weight(shape=shape, initializer="zeros", name="raw_cutpoints")
 
-    def features(self, x):
+    def features(self, x: tf.Tensor) -> tf.Tensor:
         return 2.0 * x / (self.n_levels - 1) - 1.0
 
-    def expected_features(self, parameters):
+    def expected_features(self, parameters: tf.Tensor) -> tf.Tensor:
         return self.features(tf.reduce_sum(self.probabilities(parameters) * np.arange(self.n_levels, dtype="float32"), axis=-1))
 
-    def gaps(self):
+    def gaps(self) -> tf.Tensor:
         """The distances between neighbouring cutpoints, (n_columns, n_levels - 2)."""
         at_first = 2.0 * np.log(self.n_levels - 1) / max(self.n_levels - 2, 1)
-        return at_first * _above_floor(self.raw_cutpoints[:, 1:])
+        return at_first * above_floor(self.raw_cutpoints[:, 1:])
 
-    def cutpoints(self):
+    def cutpoints(self) -> tf.Tensor:
         """The cutpoints of each column, (n_columns, n_levels - 1)."""
         return tf.cumsum(tf.concat([self.raw_cutpoints[:, :1] - np.log(self.n_levels - 1), self.gaps()], axis=1), axis=1)
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         return tfd.OrderedLogistic(self.cutpoints(), parameters)
 
-    def log_prob(self, x, parameters):
+    def log_prob(self, x: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         # tfd.OrderedLogistic has gradients that are not a number from a location of about 17 upwards
         cutpoints, one = self.cutpoints(), tf.ones((self.n_columns, 1))
         upper = tf.concat([cutpoints, cutpoints[:, -1:] + one], axis=1)  # the intervals at both ends are given a width of one,
@@ -398,7 +318,7 @@ class Ordinal(Codes):
         upper, width = (tf.reduce_sum(is_x * of_level, axis=-1) for of_level in (upper, width))
         return _log_logistic_mass(upper - parameters, width, x == 0, x == self.n_levels - 1)
 
-    def probabilities(self, parameters):
+    def probabilities(self, parameters: tf.Tensor) -> tf.Tensor:
         return self.distribution(parameters).categorical_probs()
 
 
@@ -417,33 +337,35 @@ class Discretized(ScaledLikelihood):
     Salimans et al. (2017), arXiv 1701.05517, equation 2.
     """
 
-    def step(self):
+    kind = dataclasses.replace(UNIT, levels="grid", for_images=True)
+
+    def step(self) -> float:
         """The distance h of neighbouring grid points."""
         return 1.0 / (self.n_levels - 1)
 
-    def logistic(self, parameters):
+    def logistic(self, parameters: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:
         """Location, (..., n_columns), and scale, (n_columns,), of the logistic variable."""
         return (1.0 + parameters) / 2.0, self.step() / 5.0 + self.scale() / 10.0
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         location, s = self.logistic(parameters)
         p_number = tfd.TransformedDistribution(tfd.Logistic(location / self.step(), s / self.step()), tfb.Shift(-0.5))
         return tfd.QuantizedDistribution(p_number, low=0.0, high=self.n_levels - 1.0)
 
-    def log_prob(self, x, parameters):
+    def log_prob(self, x: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         location, s = self.logistic(parameters)
         h = self.step()
         return _log_logistic_mass((x + h / 2.0 - location) / s, h / s, x < h / 2.0, x > 1.0 - h / 2.0)
 
-    def mean(self, parameters):
+    def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         location, s = self.logistic(parameters)
         mean = s * (tf.math.softplus(location / s) - tf.math.softplus((location - 1.0) / s))
         return tf.clip_by_value(mean, 0.0, 1.0)  # rounding can leave the interval
 
-    def draw(self, parameters, seed):
+    def draw(self, parameters: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return super().draw(parameters, seed) * self.step()
 
-    def location_of_mean(self, mean):
+    def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         mean, (_, s) = _inside(mean), self.logistic(0.0)
         location = mean + s * (tf.math.log(-tf.math.expm1(-mean / s)) - tf.math.log(-tf.math.expm1((mean - 1.0) / s)))
         return 2.0 * location - 1.0
@@ -455,25 +377,21 @@ class Constant(Likelihood):
     The decoder gives it nothing, the encoder reads nothing of it, and a draw is that value.
     """
 
+    kind = ColumnKind(scaling="lowest", by_name=False)
     n_parameters = 0
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         return 0
 
-    def features(self, x):
+    def features(self, x: tf.Tensor) -> tf.Tensor:
         return x[:, :0]
 
-    def distribution(self, parameters):
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         return tfd.Normal(tf.zeros(tf.concat([tf.shape(parameters)[:-1], (self.n_columns,)], axis=0)), 1.0)
 
-    def draw(self, parameters, seed):
+    def draw(self, parameters: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return self.mean(parameters)
-
-
-def _above_floor(raw):
-    """From the floor upwards, 1 at 0."""
-    return FLOOR + tf.exp(raw) * (1.0 - FLOOR)
 
 
 def _positive_float(x):
@@ -510,12 +428,12 @@ LIKELIHOODS = {
     "student_t": StudentT,
     "log_normal": LogNormal,
     "bernoulli": Bernoulli,
-    "continuous_bernoulli": ContinuousBernoulli,
     "beta": Beta,
+    "continuous_bernoulli": ContinuousBernoulli,
+    "discretized": Discretized,
     "poisson": Poisson,
     "negative_binomial": NegativeBinomial,
     "categorical": Categorical,
     "ordinal": Ordinal,
-    "discretized": Discretized,
     "constant": Constant,
 }

@@ -1,12 +1,15 @@
 """p(x | what the decoder gives): columns of several kinds of likelihood side by side, each kind one block of columns."""
 
 import itertools
+from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_ssvae.data.tables import ColumnGroup
-from keras_ssvae.likelihoods.columns import LIKELIHOODS, Likelihood
+from keras_ssvae.likelihoods.base import Likelihood
+from keras_ssvae.likelihoods.columns import LIKELIHOODS
+from keras_ssvae.likelihoods.kinds import ColumnGroup
 from keras_ssvae.nn.layers import Layer
 
 __all__ = ["MixedLikelihood"]
@@ -34,7 +37,14 @@ class MixedLikelihood(Layer):
         Columns of x, and values that the encoder reads.
     """
 
-    def __init__(self, groups, link_center=None, link_scale=None, incomplete=None, **kwargs):
+    def __init__(
+        self,
+        groups: list[ColumnGroup],
+        link_center: np.ndarray | None = None,
+        link_scale: np.ndarray | None = None,
+        incomplete: np.ndarray | None = None,
+        **kwargs: object,
+    ) -> None:
         super().__init__(**kwargs)
         self.n_columns = groups[-1].stop
         self._slices = [slice(g.start, g.stop) for g in groups]
@@ -53,39 +63,39 @@ class MixedLikelihood(Layer):
         self.n_parameters = self._parameter_slices[-1].stop
 
     @classmethod
-    def of_table(cls, table, **kwargs):
+    def of_table(cls, table: object, **kwargs: object) -> "MixedLikelihood":
         """The observation of a fitted `TablePreprocessor`."""
         incomplete = None if table.image_shape_ else table.incomplete_
         return cls(table.groups_, table.link_center_, table.link_scale_, incomplete, **kwargs)
 
-    def given_variables(self):
+    def constant_variables(self) -> list[tf.Variable]:
         """What the likelihoods' links are made of."""
         return [variable for part in self.parts for variable in (part.link.center, part.link.scale)]
 
     @classmethod
-    def gaussian(cls, n_columns, **kwargs):
+    def gaussian(cls, n_columns: int, **kwargs: object) -> "MixedLikelihood":
         """Gaussian columns that are standardised already."""
         return cls([ColumnGroup("gaussian", 0, n_columns)], **kwargs)
 
-    def after(self, gives):
+    def after(self, output_kind: str) -> "MixedLikelihood":
         """This layer, made for a decoder that gives "features", parameters ("location"), or the "mean" of x.
 
         Features get a dense head. A decoder of the user's with one value a column is read as its mean where the parameters of
         all columns follow from that.
         """
         plain = all(type(part).location_of_mean is not Likelihood.location_of_mean for part in self.parts)
-        self.reads = "features" if gives == "mean" and not plain else gives
+        self.reads = "features" if output_kind == "mean" and not plain else output_kind
         # in the user's precision, as bodies are: with many columns it is the largest layer
         self.head = keras.layers.Dense(self.n_parameters, name="location") if self.reads == "features" else None
         return self
 
-    def build(self, shape):
+    def build(self, shape: tuple) -> None:
         if self.head is not None:
             self.head.build(shape)
         for part in self.parts:
             part.build(shape)
 
-    def call(self, decoded):
+    def call(self, decoded: tf.Tensor) -> tf.Tensor:
         """Decoder output -> parameters, (rows, n_parameters)."""
         if self.reads == "features":
             return tf.cast(self.head(decoded), tf.float32)
@@ -105,11 +115,11 @@ class MixedLikelihood(Layer):
         blocks = self._split(parameters, self._parameter_slices)
         return _join([function(part, block) for part, block in zip(self.parts, blocks, strict=True)])
 
-    def features(self, x, observed=None):
+    def features(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
         """What the encoder reads: (rows, n_features); zero where a cell is missing, and a mark in incomplete columns."""
         return self._shown(self._by_part(lambda part, x: part.features(x), x), x, observed)
 
-    def expected_features(self, parameters, observed=None):
+    def expected_features(self, parameters: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
         """`features` of the row that is expected, not drawn, with gradients to its parameters: probabilities for indicators."""
         values = self._by_parameters(lambda part, block: part.expected_features(block), parameters)
         return self._shown(values, tf.ones((tf.shape(values)[0], self.n_columns)), observed)
@@ -123,17 +133,17 @@ class MixedLikelihood(Layer):
         marks = tf.ones_like(cells) if observed is None else observed
         return tf.concat([values, tf.gather(marks, self._incomplete, axis=-1)], axis=-1)
 
-    def noisy(self, x, uniform):
+    def noisy(self, x: tf.Tensor, uniform: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         """What a training step sees of x; `uniform` maps a tensor to noise on (0, 1) of its shape."""
         return self._by_part(lambda part, values: part.noisy(values, uniform), x)
 
-    def mixed(self, x, other, share, uniform):
+    def mixed(self, x: tf.Tensor, other: tf.Tensor, share: tf.Tensor, uniform: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         """Mixtures of rows, as rows: share * x + (1 - share) * other, but cells of codes are taken from the one or the other.
 
         Parameters
         ----------
         x, other : (rows, n_columns) tensors
-            PreparedRows rows.
+            Encoded rows.
         share : (rows, 1) tensor
             From 0 to 1.
         uniform : function
@@ -141,31 +151,29 @@ class MixedLikelihood(Layer):
         """
 
         def of_part(part, x, other):
-            if part.is_numeric:
-                return share * x + (1 - share) * other
-            return tf.where(uniform(x) < share, x, other)
+            return tf.where(uniform(x) < share, x, other) if part.kind.is_code else share * x + (1 - share) * other
 
         return self._by_part(of_part, x, other)
 
-    def log_prob(self, x, parameters):
+    def log_prob(self, x: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         """log p(x | parameters), one value a row and column: (..., n_columns)."""
         blocks = zip(self._split(x, self._slices), self._split(parameters, self._parameter_slices), strict=True)
         return _join([part.log_prob(*block) for part, block in zip(self.parts, blocks, strict=True)])
 
-    def expectation(self, parameters):
+    def expectation(self, parameters: tf.Tensor) -> tf.Tensor:
         """What may be averaged over draws and classes: means, and the probabilities of levels."""
         return self._by_parameters(lambda part, block: part.expectation(block), parameters)
 
-    def value(self, expectation):
+    def value(self, expectation: tf.Tensor) -> tf.Tensor:
         """Averaged expectations -> x: means, and the most probable levels, (..., n_columns)."""
         blocks = self._split(expectation, self._expectation_slices)
         return _join([part.value(block) for part, block in zip(self.parts, blocks, strict=True)])
 
-    def mean(self, parameters):
+    def mean(self, parameters: tf.Tensor) -> tf.Tensor:
         """E[x | parameters], (..., n_columns); of categories the most probable."""
         return self.value(self.expectation(parameters))
 
-    def draw(self, parameters, seeds):
+    def draw(self, parameters: tf.Tensor, seeds: Callable[[], tf.Tensor]) -> tf.Tensor:
         """x ~ p(x | parameters); `seeds` gives a new (2,) int32 tensor at every call."""
         return self._by_parameters(lambda part, block: part.draw(block, seeds()), parameters)
 

@@ -100,7 +100,7 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
         self.encoder_body = self.encoder_for(self.sizes, ("latent_dim", self.latent_dim))
         self.encoder = self.encoder_body.model
         self.make_decoder(backbones.has_convolutions(self.encoder))
-        self.z_head = Dense(self.latent_dim, name="z") if self.encoder_body.gives == "features" else None
+        self.z_head = Dense(self.latent_dim, name="z") if self.encoder_body.output_kind == "features" else None
         self.pi = Dense(self.n_classes, name="pi")
         self.mixture = prior == "mixture"
         means = mixture_means(self.n_classes, self.latent_dim)

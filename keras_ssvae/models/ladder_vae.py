@@ -63,7 +63,7 @@ class LadderVAENetwork(ClassifierNetwork):
         input_dim, body_sizes = (sizes[0], ()) if dense else (self.level_dims[0], sizes[:1])
         decoder_body = self.decoder_for(input_dim, body_sizes, conv, "mlp" if dense else None)
         self.decoder = decoder_body.model
-        self.likelihood = self.observation.after(decoder_body.gives)
+        self.likelihood = self.observation.after(decoder_body.output_kind)
 
     def class_variables(self) -> list[tuple]:
         return [(self.pi.kernel, 1), (self.pi.bias, 0), (self.merge.shift, 0), *super().class_variables()]

@@ -13,6 +13,7 @@ from keras_ssvae._compat.sklearn import Interval
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import ScoreMixin, SemiSupervisedMixin
 from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.networks.adversarial import AdversarialNetwork, real_or_not
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
@@ -21,7 +22,6 @@ from keras_ssvae.nn.layers import Dense, Layer
 __all__ = ["NoisyBody", "SemiSupervisedGAN", "SemiSupervisedGANNetwork", "WeightNormDense", "feature_matching"]
 
 HIDDEN_NOISE = 5 / 3  # of that on the input
-DRAWN = {"bernoulli", "categorical", "ordinal"}  # kinds of which a generated mean is no value
 
 
 class WeightNormDense(Layer):
@@ -129,7 +129,7 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
         else:
             self.encoder_body, self.encoder = None, NoisyBody(self.sizes, self.activation, name="noisy_body")
         self.pi = Dense(self.n_classes, name="pi")
-        self.drawn = np.concatenate([np.full(g.stop - g.start, g.kind in DRAWN) for g in table.groups_])
+        self.drawn = np.concatenate([np.full(g.stop - g.start, LIKELIHOODS[g.kind].kind.is_drawn) for g in table.groups_])
 
     def loss_scale(self) -> float:
         """One: the terms of the game are cross-entropies of two sides, whatever the number of columns."""

@@ -42,7 +42,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         self.label_input = label_input
 
     def make_posterior(self, units: int | None) -> None:
-        if self.encoder_body.gives == "gaussian":
+        if self.encoder_body.output_kind == "gaussian":
             self.pi = Dense(self.n_classes, name="pi")
         else:
             self.pi = PiLayer(self.latent_dim, self.n_classes, name="pi_layer")
@@ -51,7 +51,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         return [self.encoder, self.pi]
 
     def class_variables(self) -> list[tuple]:
-        pi = self.pi if self.encoder_body.gives == "gaussian" else self.pi.pi
+        pi = self.pi if self.encoder_body.output_kind == "gaussian" else self.pi.pi
         return [(pi.kernel, 1), (pi.bias, 0), *super().class_variables()]
 
     def inherit_vae(self, vae: VAENetwork) -> None:
@@ -74,14 +74,14 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
     def posterior(self, seen: dict) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """q(z | v) and q(y | v): mean, log variance, logits of pi."""
         out = backbones.run(self.encoder_body, seen["inputs"])
-        if self.encoder_body.gives == "gaussian":
+        if self.encoder_body.output_kind == "gaussian":
             features, mean, log_variance = out
             return mean, log_variance, self.pi(features)
         return self.pi(out)
 
     def logits(self, seen: dict) -> tf.Tensor:
         out = backbones.run(self.encoder_body, seen["inputs"])
-        return self.pi(out[0]) if self.encoder_body.gives == "gaussian" else self.pi.pi(out)
+        return self.pi(out[0]) if self.encoder_body.output_kind == "gaussian" else self.pi.pi(out)
 
     def latent_mean(self, seen: dict) -> tf.Tensor:
         return self.posterior(seen)[0]

@@ -43,8 +43,8 @@ class VAENetwork(AutoencoderNetwork):
         units, self.decoder_body = self.split_decoder(backbones.has_convolutions(self.encoder_body.model))
         entry = Dense(units, self.activation, name="entry") if units else None
         self.entry = entry or keras.layers.Identity(name="entry", dtype="float32")
-        self.head = GaussianHead(self.latent_dim, name="head") if self.encoder_body.gives == "features" else None
-        self.likelihood = self.observation.after(self.decoder_body.gives)
+        self.head = GaussianHead(self.latent_dim, name="head") if self.encoder_body.output_kind == "features" else None
+        self.likelihood = self.observation.after(self.decoder_body.output_kind)
         self.encoder, self.decoder = self.encoder_body.model, self.decoder_body.model
 
     def posterior(self, seen: dict) -> tuple[tf.Tensor, tf.Tensor]:

@@ -54,7 +54,7 @@ class AdversarialNetwork(ClassifierNetwork):
         units, self.decoder_body = self.split_decoder(conv)
         self.decoder = self.decoder_body.model
         self.merge = LabelMerge(self.n_classes, units, self.activation, name="merge")
-        self.likelihood = self.observation.after(self.decoder_body.gives)
+        self.likelihood = self.observation.after(self.decoder_body.output_kind)
 
     def class_variables(self) -> list[tuple]:
         return [(self.merge.shift, 0), *super().class_variables()]

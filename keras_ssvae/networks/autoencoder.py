@@ -75,7 +75,7 @@ class AutoencoderNetwork(Network):
         self.observation = MixedLikelihood.of_table(table, name="likelihood")
 
     def constant_variables(self) -> list:
-        return super().constant_variables() + self.observation.given_variables()
+        return super().constant_variables() + self.observation.constant_variables()
 
     # Bodies
 

@@ -71,12 +71,12 @@ class LatentClassNetwork(ClassifierNetwork):
             self.lower = None
             self.encoder_body = self.encoder_for(self.sizes, ("latent_dim", self.latent_dim))
             units, self.decoder_body = self.split_decoder(backbones.has_convolutions(self.encoder_body.model))
-            self.likelihood = self.observation.after(self.decoder_body.gives)
+            self.likelihood = self.observation.after(self.decoder_body.output_kind)
         else:
             x_encoder = self.encoder_for(code_layer_sizes, ("code_dim", code_dim))
             conv = backbones.has_convolutions(x_encoder.model)
             x_decoder = self.decoder_for(code_dim, tuple(reversed(code_layer_sizes)), conv)
-            self.lower = LowerVAE(x_encoder, x_decoder, code_dim, self.observation.after(x_decoder.gives), name="code")
+            self.lower = LowerVAE(x_encoder, x_decoder, code_dim, self.observation.after(x_decoder.output_kind), name="code")
             encoder = backbones.mlp((code_dim,), self.sizes, self.activation, "pi_encoder")
             self.encoder_body = backbones.Body(encoder, (code_dim,))
             sizes = tuple(reversed(self.sizes))
@@ -370,7 +370,7 @@ class ClassConditionalNetwork(LatentClassNetwork):
     def features(self, seen: dict) -> tf.Tensor:
         """What q(y | v) and q(z | v, y) read of v."""
         out = backbones.run(self.encoder_body, seen["inputs"])
-        return out[0] if self.encoder_body.gives == "gaussian" else out
+        return out[0] if self.encoder_body.output_kind == "gaussian" else out
 
     def latents(self, features: tf.Tensor, classes: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """q(z | v, y) of several classes a row, all of them by default: means and log variances, (n * rows, latent_dim)."""

@@ -38,7 +38,7 @@ class LowerVAE(Layer):
         super().__init__(**kwargs)
         self.encoder_body, self.decoder_body = encoder_body, decoder_body
         self.encoder, self.decoder = encoder_body.model, decoder_body.model
-        self.head = GaussianHead(code_dim, name="code") if encoder_body.gives == "features" else None
+        self.head = GaussianHead(code_dim, name="code") if encoder_body.output_kind == "features" else None
         self.likelihood = likelihood
         # the code as the model above reads it: standardised, dimensions that carry nothing switched off
         self.shift = self.add_weight(shape=(code_dim,), initializer="zeros", trainable=False, name="shift")

@@ -7,10 +7,13 @@ To add a backbone of our own, add a function here and a line to `ENCODERS` or `D
 import dataclasses
 import inspect
 import math
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_ssvae._compat.keras import all_layers, layer_below
 
 __all__ = [
     "DECODERS",
@@ -26,6 +29,11 @@ __all__ = [
     "resolve_encoder",
 ]
 
+Sizes = Sequence[int]
+Image = tuple[int, int, int]  # height, width, channels
+Activation = str | Callable
+FromUser = str | keras.Model | Callable | None  # a name, a model, or what makes one
+
 
 @dataclasses.dataclass
 class Body:
@@ -37,13 +45,13 @@ class Body:
         The body.
     shape : tuple of int
         Shape of one row as the model reads it.
-    gives : {"features", "gaussian", "location", "mean"}
+    output_kind : {"features", "gaussian", "location", "mean"}
         What comes out; "gaussian" is an encoder with outputs (features, mean, log variance).
     """
 
     model: keras.Model
     shape: tuple
-    gives: str = "features"
+    output_kind: str = "features"
 
 
 class Pretrained:
@@ -64,16 +72,16 @@ class Pretrained:
     (False, True)
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         self.model = model
 
-    def __call__(self):
+    def __call__(self) -> keras.Model:
         copy = keras.models.clone_model(self.model)
         copy.set_weights(self.model.get_weights())
         return copy
 
 
-def mlp(shape, hidden_layer_sizes, activation, name):
+def mlp(shape: tuple[int, ...], hidden_layer_sizes: Sizes, activation: Activation, name: str) -> keras.Model:
     """Dense layers of the given sizes; without any, the identity.
 
     Parameters
@@ -105,7 +113,7 @@ def _check_sizes(hidden_layer_sizes):
         raise ValueError("hidden_layer_sizes must hold at least one size with convolutions; got ().")
 
 
-def conv_encoder(shape, hidden_layer_sizes, activation, name):
+def conv_encoder(shape: Image, hidden_layer_sizes: Sizes, activation: Activation, name: str) -> keras.Model:
     """Strided convolutions sized by the image, then one dense layer.
 
     Parameters
@@ -126,7 +134,9 @@ def conv_encoder(shape, hidden_layer_sizes, activation, name):
     return keras.Sequential([keras.Input(shape), *layers, keras.layers.Flatten(name="flatten"), dense], name=name)
 
 
-def conv_decoder(shape, hidden_layer_sizes, activation, name, image_shape):
+def conv_decoder(
+    shape: tuple[int, ...], hidden_layer_sizes: Sizes, activation: Activation, name: str, image_shape: Image
+) -> keras.Model:
     """A dense layer and convolutions that double the image up to `image_shape`, cropped to it; emits locations, flat.
 
     Parameters
@@ -180,11 +190,15 @@ def _from_user(value, parameter):
     if not isinstance(model, keras.Model):
         raise TypeError(f"{parameter} must return a Keras model; it returned {type(model).__name__}.")
     if not model.built or not isinstance(getattr(model, "input_shape", None), tuple) or None in model.input_shape[1:]:
-        raise ValueError(
-            f"{parameter} must be a Keras model with one input of known shape (a Sequential model with keras.Input, or a "
-            f"functional model); got {model.name!r}."
-        )
+        raise ValueError(f"{accepted}; got {model.name!r}.")
     return model
+
+
+def _flat(model):
+    """The model with rows of numbers as its output."""
+    if len(model.output_shape) == 2:
+        return model
+    return keras.Sequential([model, keras.layers.Flatten(name="flatten")], name=model.name)
 
 
 def _check_kind(value, parameter, names):
@@ -200,13 +214,14 @@ def _check_kind(value, parameter, names):
 def _gaussian_encoder(model):
     """The user's encoder with outputs [mean, log variance, ...] as a model that also gives the layer below the mean."""
     mean, log_variance = model.outputs[:2]
-    history = mean._keras_history
-    below = history.operation._inbound_nodes[history.node_index].input_tensors
+    below = layer_below(mean)
     features = keras.layers.Flatten(name="pi_features")(below[0] if len(below) == 1 else mean)
     return keras.Model(model.inputs, [features, mean, log_variance], name=model.name)
 
 
-def resolve_encoder(encoder, image_shape, n_columns, hidden_layer_sizes, activation):
+def resolve_encoder(
+    encoder: FromUser, image_shape: Image | None, n_columns: int, hidden_layer_sizes: Sizes, activation: Activation
+) -> Body:
     """The body that reads the encoded x.
 
     Parameters
@@ -237,12 +252,18 @@ def resolve_encoder(encoder, image_shape, n_columns, hidden_layer_sizes, activat
         raise ValueError(f"encoder reads rows of shape {model.input_shape[1:]}; X has rows of shape {shape}.")
     if len(model.outputs) >= 2:
         return Body(_gaussian_encoder(model), model.input_shape[1:], "gaussian")
-    if len(model.output_shape) != 2:
-        model = keras.Sequential([model, keras.layers.Flatten(name="flatten")], name=model.name)
-    return Body(model, model.input_shape[1:])
+    return Body(_flat(model), model.input_shape[1:])
 
 
-def resolve_decoder(decoder, input_dim, image_shape, n_columns, hidden_layer_sizes, activation, conv):
+def resolve_decoder(
+    decoder: FromUser,
+    input_dim: int,
+    image_shape: Image | None,
+    n_columns: int,
+    hidden_layer_sizes: Sizes,
+    activation: Activation,
+    conv: bool,
+) -> Body:
     """The body between the latent variables and the likelihood.
 
     Parameters
@@ -277,16 +298,13 @@ def resolve_decoder(decoder, input_dim, image_shape, n_columns, hidden_layer_siz
         )
     if len(model.outputs) != 1:
         raise ValueError(f"decoder must be a Keras model with one output; {model.name!r} has {len(model.outputs)}.")
-    gives = "mean" if int(np.prod(model.output_shape[1:])) == n_columns else "features"
-    flat = (
-        model
-        if len(model.output_shape) == 2
-        else keras.Sequential([model, keras.layers.Flatten(name="flatten")], name=model.name)
-    )
-    return Body(flat, (input_dim,), gives)
+    output_kind = "mean" if int(np.prod(model.output_shape[1:])) == n_columns else "features"
+    return Body(_flat(model), (input_dim,), output_kind)
 
 
-def resolve_augmentation(augmentation, image_shape):
+def resolve_augmentation(
+    augmentation: keras.layers.Layer | None, image_shape: Image | None
+) -> Callable[[tf.Tensor], tf.Tensor] | None:
     """A function that changes flat rows at random, as a fresh copy of the user's Keras layer does.
 
     Parameters
@@ -314,7 +332,7 @@ def resolve_augmentation(augmentation, image_shape):
     return augment
 
 
-def has_convolutions(model):
+def has_convolutions(model: keras.Model) -> bool:
     """Whether a model holds convolutions, at any depth; XLA compiles those for CPUs very slowly.
 
     Parameters
@@ -322,10 +340,10 @@ def has_convolutions(model):
     model : keras.Model
         The model.
     """
-    return any("Conv" in type(layer).__name__ or hasattr(layer, "layers") and has_convolutions(layer) for layer in model.layers)
+    return any("Conv" in type(layer).__name__ for layer in all_layers(model))
 
 
-def run(body, rows, training=None):
+def run(body: Body, rows: tf.Tensor, training: bool | None = None) -> tf.Tensor | list[tf.Tensor]:
     """Feed flat rows to a body; what it gives is in single precision."""
     if len(body.shape) > 1:
         rows = tf.reshape(rows, (-1, *body.shape))

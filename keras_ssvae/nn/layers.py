@@ -167,9 +167,6 @@ def constant_variable(name: str, value: npt.ArrayLike) -> keras.Variable:
     return keras.Variable(np.asarray(value, "float32"), dtype="float32", trainable=False, name=name)
 
 
-given_variable = constant_variable
-
-
 def plain_activation(activation: str | Callable) -> str | Callable:
     """An activation without a gradient of its own.
 

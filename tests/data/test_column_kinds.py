@@ -1,12 +1,15 @@
-"""Which likelihood a column gets: by its dtype and values, or by the user's wish, and what is refused."""
+"""Which likelihood a column gets: by its dtype and values, or by the user's wish, what is refused, and far outliers."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from keras_ssvae.data.schema import ColumnWarning, Schema
-from keras_ssvae.data.tables import KINDS, ColumnGroup, TablePreprocessor, choose_kind
+from keras_ssvae.data.column_kinds import choose_kind, kind_names, standardisation
+from keras_ssvae.data.schema import Schema
+from keras_ssvae.data.schema_columns import ColumnWarning
+from keras_ssvae.data.tables import TablePreprocessor
+from keras_ssvae.likelihoods.kinds import ColumnGroup
 
 NAN = float("nan")
 N = 5000
@@ -221,7 +224,7 @@ def test_columns_of_one_kind_and_number_of_levels_stand_side_by_side():
 POSITIVE = np.array([[0.25, 1.0], [0.5, 2.0], [0.75, 3.0]])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kind_names())
 def test_every_kind_can_be_had_for_an_array_by_its_position(kind):
     whole = kind in ("poisson", "negative_binomial", "categorical", "ordinal")
     assert fitted(POSITIVE, {int(whole): kind}).kinds_ == (["gaussian", kind] if whole else [kind, "gaussian"])
@@ -321,3 +324,59 @@ def test_bernoulli_refuses_values_outside_the_unit_interval(X):
 def test_images_have_likelihoods_of_their_own(likelihood):
     with pytest.raises(ValueError, match="likelihood of images must be 'auto', 'gaussian', .*; got "):
         fitted(np.zeros((3, 2, 2)), likelihood)
+
+
+# Outliers
+
+
+def ramp(n=1001):
+    """Evenly spaced values from 0 to 1: the middle nine tenths are 0.9 wide, so drawing in starts at 0.95 + 2.7."""
+    return np.linspace(0, 1, n)[:, None]
+
+
+@pytest.mark.parametrize("outlier", [3.6, 4.0, 1e3, 1e300, -1e9])
+def test_values_beyond_three_widths_of_the_middle_count_as_lying_there(outlier):
+    X = np.append(ramp(), [[outlier]], axis=0)
+    inside = np.append(ramp(), [[np.clip(outlier, 0.05 - 2.7, 0.95 + 2.7)]], axis=0)
+    center, scale = standardisation(X, np.ones(len(X)))
+    np.testing.assert_allclose(center, inside.mean(), atol=2e-3)  # the edges of the middle are values of the column
+    np.testing.assert_allclose(scale, inside.std(), rtol=1e-2)
+
+
+def test_a_fifth_of_outliers_on_one_side_is_no_outlier():
+    X = np.append(np.full((80, 1), 0.0) + ramp(80), np.full((20, 1), 1e3), axis=0)
+    center, scale = standardisation(X, np.ones(100))
+    np.testing.assert_allclose([center[0], scale[0]], [X.mean(), X.std()], rtol=1e-5)
+
+
+def test_where_nine_tenths_are_one_value_nothing_is_drawn_in():
+    X = np.append(np.zeros((98, 1)), [[5.0], [1e4]], axis=0)
+    center, scale = standardisation(X, np.ones(100))
+    np.testing.assert_allclose([center[0], scale[0]], [X.mean(), X.std()], rtol=1e-5)
+
+
+def test_a_row_of_great_weight_is_no_outlier():
+    X = np.append(ramp(), [[1e3]], axis=0)
+    weight = np.append(np.ones(1001), 500.0)
+    center, scale = standardisation(X, weight)
+    mean = np.average(X[:, 0], weights=weight)
+    np.testing.assert_allclose(center, mean, rtol=1e-5)
+    np.testing.assert_allclose(scale, np.sqrt(np.average((X[:, 0] - mean) ** 2, weights=weight)), rtol=1e-5)
+
+
+def test_an_outlier_keeps_its_value_and_comes_back():
+    X = np.append(ramp(), [[1e4]], axis=0)
+    table = fitted(X)
+    x = table.encode(X).x
+    assert x[-1, 0] > 1e3
+    np.testing.assert_allclose(table.decode(x)[-1], 1e4, rtol=1e-6)
+    np.testing.assert_allclose(x[:-1, 0].std(), 1, rtol=0.1)  # all others fill the unit that the network reads
+
+
+def test_a_column_of_a_table_on_a_grid_comes_back_as_it_was():
+    """It used to be standardised, and then put into the unit interval: its lower half was lost."""
+    shares = np.column_stack([np.linspace(0, 1, 51), np.linspace(-1, 1, 51)])
+    table = fitted(shares, {0: "discretized"})
+    np.testing.assert_allclose(table.numbers(table.encode(shares).x), shares, atol=1e-6)
+    with pytest.raises(ValueError, match="likelihood of column 1 .*between 0 and 1"):
+        fitted(shares, {1: "discretized"})

@@ -285,7 +285,7 @@ def test_a_million_objects_take_about_a_second():
     assert codes[:4].tolist() == [0, 1, -1, -1]
 
 
-@pytest.mark.parametrize("module", ["labels", "model_selection"])
+@pytest.mark.parametrize("module", ["data.labels", "model_selection"])
 def test_tensorflow_is_not_imported(module):
     code = f"import sys, keras_ssvae.{module}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

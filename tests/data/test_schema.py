@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from columns import BERLIN, COLUMNS, EAST, WITHOUT_GAPS, WORDS, N, objects, texts, with_gaps
 
-from keras_ssvae.data.schema import ColumnWarning, Identifiers, Levels, Schema, as_frame, cast
+from keras_ssvae.data.schema import Schema, as_frame
+from keras_ssvae.data.schema_columns import ColumnWarning, Identifiers, Levels, cast
 
 MARKS = {"None": None, "NaN": np.nan, "NA": pd.NA, "NaT": pd.NaT}
 GAPPY = [name for name in COLUMNS if name not in WITHOUT_GAPS]

@@ -1,4 +1,4 @@
-"""Numbers <-> matrix: the way there and back, scaling by closed forms, and what must not be lost. Kinds: test_kinds.py."""
+"""Numbers <-> matrix: the way there and back, scaling by closed forms, what must not be lost. Kinds: test_column_kinds.py."""
 
 import tracemalloc
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from keras_ssvae.data.schema import Schema, as_frame
-from keras_ssvae.data.tables import PreparedRows, TablePreprocessor, standardisation
+from keras_ssvae.data.tables import PreparedRows, TablePreprocessor
 
 NAN = float("nan")
 N = 40
@@ -499,53 +499,6 @@ def test_weighted_moments():
     mean = np.average(X, axis=0, weights=weight)
     np.testing.assert_allclose(table.center_, mean, atol=2e-6)
     np.testing.assert_allclose(table.scale_, np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight)), rtol=1e-6)
-
-
-# Outliers
-
-
-def ramp(n=1001):
-    """Evenly spaced values from 0 to 1: the middle nine tenths are 0.9 wide, so drawing in starts at 0.95 + 2.7."""
-    return np.linspace(0, 1, n)[:, None]
-
-
-@pytest.mark.parametrize("outlier", [3.6, 4.0, 1e3, 1e300, -1e9])
-def test_values_beyond_three_widths_of_the_middle_count_as_lying_there(outlier):
-    X = np.append(ramp(), [[outlier]], axis=0)
-    inside = np.append(ramp(), [[np.clip(outlier, 0.05 - 2.7, 0.95 + 2.7)]], axis=0)
-    center, scale = standardisation(X, np.ones(len(X)))
-    np.testing.assert_allclose(center, inside.mean(), atol=2e-3)  # the edges of the middle are values of the column
-    np.testing.assert_allclose(scale, inside.std(), rtol=1e-2)
-
-
-def test_a_fifth_of_outliers_on_one_side_is_no_outlier():
-    X = np.append(np.full((80, 1), 0.0) + ramp(80), np.full((20, 1), 1e3), axis=0)
-    center, scale = standardisation(X, np.ones(100))
-    np.testing.assert_allclose([center[0], scale[0]], [X.mean(), X.std()], rtol=1e-5)
-
-
-def test_where_nine_tenths_are_one_value_nothing_is_drawn_in():
-    X = np.append(np.zeros((98, 1)), [[5.0], [1e4]], axis=0)
-    center, scale = standardisation(X, np.ones(100))
-    np.testing.assert_allclose([center[0], scale[0]], [X.mean(), X.std()], rtol=1e-5)
-
-
-def test_a_row_of_great_weight_is_no_outlier():
-    X = np.append(ramp(), [[1e3]], axis=0)
-    weight = np.append(np.ones(1001), 500.0)
-    center, scale = standardisation(X, weight)
-    mean = np.average(X[:, 0], weights=weight)
-    np.testing.assert_allclose(center, mean, rtol=1e-5)
-    np.testing.assert_allclose(scale, np.sqrt(np.average((X[:, 0] - mean) ** 2, weights=weight)), rtol=1e-5)
-
-
-def test_an_outlier_keeps_its_value_and_comes_back():
-    X = np.append(ramp(), [[1e4]], axis=0)
-    table = fitted(X)
-    x = table.encode(X).x
-    assert x[-1, 0] > 1e3
-    np.testing.assert_allclose(table.decode(x)[-1], 1e4, rtol=1e-6)
-    np.testing.assert_allclose(x[:-1, 0].std(), 1, rtol=0.1)  # all others fill the unit that the network reads
 
 
 # Images and grey values

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from scipy import integrate, special, stats
 
-from keras_ssvae.likelihoods.columns import LIKELIHOODS, Gaussian, Likelihood
+from keras_ssvae.likelihoods.base import Likelihood
+from keras_ssvae.likelihoods.columns import LIKELIHOODS, Gaussian
 from keras_ssvae.nn import noise
 
 ROWS, COLUMNS, LEVELS = 50, 3, 5

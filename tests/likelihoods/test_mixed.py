@@ -7,8 +7,9 @@ import tensorflow as tf
 from scipy import special, stats
 
 from keras_ssvae.data.schema import Schema
-from keras_ssvae.data.tables import ColumnGroup, TablePreprocessor
+from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
+from keras_ssvae.likelihoods.kinds import ColumnGroup
 from keras_ssvae.likelihoods.mixed import MixedLikelihood
 from keras_ssvae.nn import noise
 

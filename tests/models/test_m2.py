@@ -238,7 +238,7 @@ def test_the_conditional_vae_predicts_by_bayes_rule_at_the_means(conditional, ro
 
 
 def test_a_mixture_of_rows_is_a_row():
-    from keras_ssvae.data.tables import ColumnGroup
+    from keras_ssvae.likelihoods.kinds import ColumnGroup
     from keras_ssvae.likelihoods.mixed import MixedLikelihood
 
     observation = MixedLikelihood([ColumnGroup("gaussian", 0, 2), ColumnGroup("categorical", 2, 3, 4)])

@@ -81,7 +81,7 @@ def test_images_of_any_size_there_and_back(name, image_shape):
     features = backbones.run(there, rows(3, n_columns))
     assert features.shape == (3, 7)
     decoded = backbones.run(back, features)
-    assert back.gives == ("location" if name == "conv" else "features")
+    assert back.output_kind == ("location" if name == "conv" else "features")
     assert decoded.shape == (3, n_columns if name == "conv" else 7)
 
 
@@ -169,7 +169,7 @@ def test_a_keras_model_is_copied_and_not_touched():
 def test_what_a_callable_returns_is_used_as_it_is():
     model = sequential(6, 5)
     assert encoder(lambda: model).model is model
-    assert decoder(lambda: sequential(2, 5)).gives == "features"
+    assert decoder(lambda: sequential(2, 5)).output_kind == "features"
 
 
 def test_a_method_and_an_object_with_call_are_callables_too():
@@ -221,7 +221,7 @@ def test_a_classic_encoder_gives_mean_log_variance_and_the_layer_below(n_outputs
     full = classic_encoder()
     model = keras.Model(full.inputs, full.outputs[:n_outputs])
     body = encoder(Pretrained(model), (8, 8, 1), 64)
-    assert body.gives == "gaussian"
+    assert body.output_kind == "gaussian"
     x = rows(5, 64)
     features, mean, log_variance = backbones.run(body, x)
     expected = model(tf.reshape(x, (5, 8, 8, 1)))
@@ -288,13 +288,13 @@ def test_a_classic_encoder_inside_another_model_is_one_too():
 
 @pytest.mark.parametrize("units, gives", [(6, "mean"), (5, "features")])
 def test_a_decoder_of_the_size_of_x_gives_the_mean(units, gives):
-    assert decoder(sequential(2, units)).gives == gives
+    assert decoder(sequential(2, units)).output_kind == gives
 
 
 def test_a_decoder_of_images_is_flattened():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(64), keras.layers.Reshape((8, 8, 1))])
     body = decoder(model, 2, (8, 8, 1), 64)
-    assert body.gives == "mean"
+    assert body.output_kind == "mean"
     assert backbones.run(body, rows(3, 2)).shape == (3, 64)
 
 
