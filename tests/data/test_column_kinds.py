@@ -378,5 +378,5 @@ def test_a_column_of_a_table_on_a_grid_comes_back_as_it_was():
     shares = np.column_stack([np.linspace(0, 1, 51), np.linspace(-1, 1, 51)])
     table = fitted(shares, {0: "discretized"})
     np.testing.assert_allclose(table.numbers(table.encode(shares).x), shares, atol=1e-6)
-    with pytest.raises(ValueError, match="likelihood of column 1 .*between 0 and 1"):
+    with pytest.raises(ValueError, match="values between 0 and 1; column 1 of X has values from -1"):
         fitted(shares, {1: "discretized"})
