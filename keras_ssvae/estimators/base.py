@@ -17,14 +17,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from keras_ssvae import serialization
-from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions, fit_context
+from keras_ssvae._compat.sklearn import fit_context
 from keras_ssvae.data.labels import UNLABELED, UnreadLabels
 from keras_ssvae.data.rows import LazyRows
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
 from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.fit_data import FitData, prepare
-from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.estimators.parameters import HasMethods, Interval, StrOptions, estimator, param
 from keras_ssvae.networks import inference
 from keras_ssvae.nn.layers import dtype_policy
 from keras_ssvae.seeding import derive_seeds
@@ -42,26 +42,26 @@ AT_LEAST_TWO = Interval(numbers.Integral, 2, None, closed="left")
 class GenerativeEstimator(BaseEstimator):
     """Base of all estimators: parameters of the bodies and of the training, `fit`, and `sample`."""
 
-    latent_dim: int = param(10, [POSITIVE], kw_only=False)
-    hidden_layer_sizes: tuple = param((128, 128), ["array-like"])
-    activation: str | Callable = param("silu", [str, callable])
-    encoder: typing.Any = param(None, [None, str, callable])
-    decoder: typing.Any = param(None, [None, str, callable])
-    likelihood: str | dict = param("auto", [str, dict], "data")
-    optimizer: typing.Any = param("adamw", [str, HasMethods(["get_config", "from_config"])], "training")
-    learning_rate: float = param(2e-3, [Interval(numbers.Real, 0, None, closed="neither")], "training")
-    batch_size: int = param(128, [AT_LEAST_TWO], "training")
-    buffer_size: int = param(100_000, [AT_LEAST_TWO], "data")
-    epochs: int | str = param("auto", [POSITIVE, StrOptions({"auto"})], "training")
-    validation_fraction: float = param(0.1, [Interval(numbers.Real, 0, 1, closed="neither")], "training")
-    early_stopping: bool = param(False, ["boolean"], "training")
-    n_iter_no_change: int = param(10, [POSITIVE], "training")
-    callbacks: list | None = param(None, [None, list], "training")
-    augmentation: typing.Any = param(None, [None, callable], "training")
-    jit_compile: bool | str = param("auto", ["boolean", StrOptions({"auto"})], "training")
-    warm_start: bool = param(False, ["boolean"], "training")
-    verbose: int = param(0, ["verbose"], "training")
-    random_state: typing.Any = param(None, ["random_state"], "training")
+    latent_dim: int = param(default=10, accepts=[POSITIVE], kw_only=False)
+    hidden_layer_sizes: tuple = param(default=(128, 128), accepts=["array-like"])
+    activation: str | Callable = param(default="silu", accepts=[str, callable])
+    encoder: typing.Any = param(default=None, accepts=[None, str, callable])
+    decoder: typing.Any = param(default=None, accepts=[None, str, callable])
+    likelihood: str | dict = param(default="auto", accepts=[str, dict], role="data")
+    optimizer: typing.Any = param(default="adamw", accepts=[str, HasMethods(["get_config", "from_config"])], role="training")
+    learning_rate: float = param(default=2e-3, accepts=[Interval(numbers.Real, 0, None, closed="neither")], role="training")
+    batch_size: int = param(default=128, accepts=[AT_LEAST_TWO], role="training")
+    buffer_size: int = param(default=100_000, accepts=[AT_LEAST_TWO], role="data")
+    epochs: int | str = param(default="auto", accepts=[POSITIVE, StrOptions({"auto"})], role="training")
+    validation_fraction: float = param(default=0.1, accepts=[Interval(numbers.Real, 0, 1, closed="neither")], role="training")
+    early_stopping: bool = param(default=False, accepts=["boolean"], role="training")
+    n_iter_no_change: int = param(default=10, accepts=[POSITIVE], role="training")
+    callbacks: list | None = param(default=None, accepts=[None, list], role="training")
+    augmentation: typing.Any = param(default=None, accepts=[None, callable], role="training")
+    jit_compile: bool | str = param(default="auto", accepts=["boolean", StrOptions({"auto"})], role="training")
+    warm_start: bool = param(default=False, accepts=["boolean"], role="training")
+    verbose: int = param(default=0, accepts=["verbose"], role="training")
+    random_state: typing.Any = param(default=None, accepts=["random_state"], role="training")
 
     unlabeled = UNLABELED  # where a family does not predict labels; see `LabelPredictorMixin`
     class_weight = None

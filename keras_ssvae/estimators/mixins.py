@@ -14,12 +14,11 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae._compat.sklearn import Interval, StrOptions
 from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.sources import stack
 from keras_ssvae.estimators.blockwise import blockwise
-from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.estimators.parameters import Interval, StrOptions, estimator, param
 from keras_ssvae.networks import inference
 
 __all__ = [
@@ -37,7 +36,7 @@ __all__ = [
 class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Latent variables of rows, and rows of latent variables: for networks with `encode`, `decode` and `reconstruct`."""
 
-    mask_rate: float | str = param("auto", [Interval(numbers.Real, 0, 1, closed="left"), StrOptions({"auto"})])
+    mask_rate: float | str = param(default="auto", accepts=[Interval(numbers.Real, 0, 1, closed="left"), StrOptions({"auto"})])
 
     @property
     def _n_features_out(self):
@@ -174,7 +173,7 @@ class ScoreMixin(AnomalyMixin):
 class DensityMixin(AnomalyMixin):
     """log p(x) of rows, by importance weighting: for networks with `log_likelihood`."""
 
-    kl_warmup: float = param(0.0, [Interval(numbers.Real, 0, 1, closed="both")])
+    kl_warmup: float = param(default=0.0, accepts=[Interval(numbers.Real, 0, 1, closed="both")])
 
     @blockwise
     def score_samples(self, X: typing.Any, n_draws: int = 50) -> np.ndarray:
@@ -204,10 +203,12 @@ class DensityMixin(AnomalyMixin):
 class LabelPredictorMixin(ClassifierMixin):
     """predict and its relatives, of a `ClassifierNetwork`, or of own `_class_logits` and `_class_indices`."""
 
-    classes: typing.Any = param(None, [None, "array-like", Interval(numbers.Integral, 1, None, closed="left")], "data")
-    unlabeled: typing.Any = param(UNLABELED, "no_validation", "data")
-    class_prior: typing.Any = param("empirical", [StrOptions({"empirical", "uniform"}), "array-like"])
-    class_weight: str | dict | None = param(None, [None, StrOptions({"balanced"}), dict], "data")
+    classes: typing.Any = param(
+        default=None, accepts=[None, "array-like", Interval(numbers.Integral, 1, None, closed="left")], role="data"
+    )
+    unlabeled: typing.Any = param(default=UNLABELED, accepts="no_validation", role="data")
+    class_prior: typing.Any = param(default="empirical", accepts=[StrOptions({"empirical", "uniform"}), "array-like"])
+    class_weight: str | dict | None = param(default=None, accepts=[None, StrOptions({"balanced"}), dict], role="data")
 
     def _make_codec(self, y, n_rows, keep, classes):
         if keep:
@@ -325,10 +326,14 @@ class LabelPredictorMixin(ClassifierMixin):
 class SemiSupervisedMixin(LabelPredictorMixin):
     """Labels that take part in the training of the network."""
 
-    classification_weight: float | str = param("auto", [Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})])
-    consistency_weight: float | str = param("auto", [Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})])
+    classification_weight: float | str = param(
+        default="auto", accepts=[Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})]
+    )
+    consistency_weight: float | str = param(
+        default="auto", accepts=[Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})]
+    )
     labeled_batch_size: int | str = param(
-        "auto", [Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})], "training"
+        default="auto", accepts=[Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})], role="training"
     )
 
     @classmethod
@@ -347,8 +352,10 @@ class SemiSupervisedMixin(LabelPredictorMixin):
 class CodeMixin:
     """A VAE below the model with classes: for networks that are a `keras_ssvae.networks.latent_class.LatentClassNetwork`."""
 
-    code_dim: int | str | None = param("auto", [None, Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})])
-    code_layer_sizes: tuple = param((500, 500), ["array-like"])
+    code_dim: int | str | None = param(
+        default="auto", accepts=[None, Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})]
+    )
+    code_layer_sizes: tuple = param(default=(500, 500), accepts=["array-like"])
 
     @classmethod
     def _resolve(cls, params, table, summary):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import typing
 
+from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions
 from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.registry import register
 
-__all__ = ["estimator", "param"]
+__all__ = ["HasMethods", "Interval", "StrOptions", "estimator", "param"]
 
 ROLES = ("network", "data", "training", "head")
 T = typing.TypeVar("T", bound=type)
 
 
-def param(default: typing.Any, accepts: list | str, role: str = "network", *, kw_only: bool = True) -> typing.Any:
+def param(*, default: typing.Any, accepts: list | str, role: str = "network", kw_only: bool = True) -> typing.Any:
     """A field of a class decorated by `estimator`: one parameter of its constructor.
 
     Parameters
@@ -22,8 +23,8 @@ def param(default: typing.Any, accepts: list | str, role: str = "network", *, kw
     default : object
         The default.
     accepts : list or "no_validation"
-        What scikit-learn's parameter validation accepts: types, None, strings such as "boolean", intervals and options of
-        `keras_ssvae._compat.sklearn`.
+        What scikit-learn's parameter validation accepts: types, None, strings such as "boolean", `Interval`, `StrOptions`,
+        `HasMethods`.
     role : {"network", "data", "training", "head"}, default="network"
         What it is for: an argument of the network, or what the rows and labels, the training, or what is fitted to the trained
         network depend on.

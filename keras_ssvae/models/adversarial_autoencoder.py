@@ -8,10 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_ssvae._compat.sklearn import Interval, StrOptions
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import EncoderMixin, ScoreMixin, SemiSupervisedMixin
-from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.estimators.parameters import Interval, StrOptions, estimator, param
 from keras_ssvae.networks.adversarial import AdversarialNetwork, real_or_not
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
@@ -273,7 +272,7 @@ class AdversarialAutoencoder(SemiSupervisedMixin, EncoderMixin, ScoreMixin, Gene
     (150, 2)
     """
 
-    prior: str = param("normal", [StrOptions({"normal", "mixture"})])
-    noise: float = param(0.3, [Interval(numbers.Real, 0, None, closed="left")])
+    prior: str = param(default="normal", accepts=[StrOptions({"normal", "mixture"})])
+    noise: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
 
     _network_class = AdversarialAutoencoderNetwork

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae._compat.sklearn import Interval, get_output_config
+from keras_ssvae._compat.sklearn import get_output_config
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.blockwise import blockwise
 from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
-from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.estimators.parameters import Interval, estimator, param
 from keras_ssvae.networks.classifier import ClassifierNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
@@ -318,8 +318,8 @@ class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstim
     ((150, 2), (150, 4))
     """
 
-    level_dims: tuple | None = param(None, [None, "array-like"])
-    kl_warmup: float = param(0.3, [Interval(numbers.Real, 0, 1, closed="both")])
+    level_dims: tuple | None = param(default=None, accepts=[None, "array-like"])
+    kl_warmup: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, 1, closed="both")])
 
     _network_class = LadderVAENetwork
 

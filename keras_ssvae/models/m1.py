@@ -8,12 +8,11 @@ from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import SelfTrainingClassifier
 
-from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions
 from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import Stratum
 from keras_ssvae.estimators.mixins import LabelPredictorMixin
-from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.estimators.parameters import HasMethods, Interval, StrOptions, estimator, param
 from keras_ssvae.models.softmax_svc import SoftmaxSVC
 from keras_ssvae.models.vae import VAE
 from keras_ssvae.networks import inference
@@ -71,10 +70,12 @@ class M1(LabelPredictorMixin, VAE):
     True
     """
 
-    latent_dim: int = param(20, [Interval(numbers.Integral, 1, None, closed="left")], kw_only=False)
-    beta: float = param(0.3, [Interval(numbers.Real, 0, None, closed="left")])
-    class_prior: typing.Any = param("empirical", [StrOptions({"empirical", "uniform"}), "array-like"], "head")
-    classifier: typing.Any = param(None, [None, HasMethods(["fit", "predict_proba"])], "head")
+    latent_dim: int = param(default=20, accepts=[Interval(numbers.Integral, 1, None, closed="left")], kw_only=False)
+    beta: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
+    class_prior: typing.Any = param(
+        default="empirical", accepts=[StrOptions({"empirical", "uniform"}), "array-like"], role="head"
+    )
+    classifier: typing.Any = param(default=None, accepts=[None, HasMethods(["fit", "predict_proba"])], role="head")
 
     def _fit_head(self, network, data):
         rng = np.random.RandomState(network.seed)

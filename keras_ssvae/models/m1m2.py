@@ -8,9 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_ssvae._compat.sklearn import Interval, StrOptions
 from keras_ssvae.estimators.mixins import CodeMixin
-from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.estimators.parameters import Interval, StrOptions, estimator, param
 from keras_ssvae.models.m2 import M2, M2Network
 from keras_ssvae.networks.stages import Stage, StepContext
 from keras_ssvae.nn import losses
@@ -107,9 +106,11 @@ class M1M2(CodeMixin, M2):
     ['pretrain', 'semi-supervised', 'together']
     """
 
-    code_dim: int | str = param("auto", [Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})])
-    sample_codes: bool = param(False, ["boolean"])
-    joint: bool = param(True, ["boolean"])
+    code_dim: int | str = param(
+        default="auto", accepts=[Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})]
+    )
+    sample_codes: bool = param(default=False, accepts=["boolean"])
+    joint: bool = param(default=True, accepts=["boolean"])
 
     _network_class = M1M2Network
 

@@ -5,10 +5,9 @@ import typing
 
 import tensorflow as tf
 
-from keras_ssvae._compat.sklearn import Interval
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
-from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.estimators.parameters import Interval, estimator, param
 from keras_ssvae.networks.latent_class import ClassConditionalNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import losses
@@ -139,6 +138,6 @@ class M2(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
     True
     """
 
-    n_enumerated: int | None = param(None, [None, Interval(numbers.Integral, 1, None, closed="left")])
+    n_enumerated: int | None = param(default=None, accepts=[None, Interval(numbers.Integral, 1, None, closed="left")])
 
     _network_class = M2Network

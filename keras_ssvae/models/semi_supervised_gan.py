@@ -9,10 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ssvae._compat.sklearn import Interval
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import ScoreMixin, SemiSupervisedMixin
-from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.estimators.parameters import Interval, estimator, param
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.networks.adversarial import AdversarialNetwork, real_or_not
 from keras_ssvae.networks.stages import StepContext
@@ -287,7 +286,7 @@ class SemiSupervisedGAN(SemiSupervisedMixin, ScoreMixin, GenerativeEstimator):
     (3, 4)
     """
 
-    noise: float = param(0.3, [Interval(numbers.Real, 0, None, closed="left")])
-    generator_class_weight: float = param(0.3, [Interval(numbers.Real, 0, None, closed="left")])
+    noise: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
+    generator_class_weight: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
 
     _network_class = SemiSupervisedGANNetwork

@@ -8,11 +8,10 @@ import keras
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae._compat.sklearn import StrOptions
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, EncoderMixin, SemiSupervisedMixin
-from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.estimators.parameters import StrOptions, estimator, param
 from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.latent_class import LatentClassNetwork
 from keras_ssvae.networks.stages import StepContext
@@ -161,7 +160,7 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     (150, 2)
     """
 
-    label_input: str = param("marginal", [StrOptions({"marginal", "soft"})])
+    label_input: str = param(default="marginal", accepts=[StrOptions({"marginal", "soft"})])
 
     _network_class = SemiSupervisedVAENetwork
 

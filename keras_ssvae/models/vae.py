@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_ssvae._compat.sklearn import Interval
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin
-from keras_ssvae.estimators.parameters import estimator, param
+from keras_ssvae.estimators.parameters import Interval, estimator, param
 from keras_ssvae.networks.autoencoder import AutoencoderNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
@@ -173,7 +172,7 @@ class VAE(EncoderMixin, DensityMixin, GenerativeEstimator):
     (5, 4)
     """
 
-    beta: float = param(1.0, [Interval(numbers.Real, 0, None, closed="left")])
-    n_importance: int = param(1, [Interval(numbers.Integral, 1, None, closed="left")])
+    beta: float = param(default=1.0, accepts=[Interval(numbers.Real, 0, None, closed="left")])
+    n_importance: int = param(default=1, accepts=[Interval(numbers.Integral, 1, None, closed="left")])
 
     _network_class = VAENetwork

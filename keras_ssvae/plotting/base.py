@@ -43,7 +43,7 @@ class Display:
         return plt.subplots(figsize=self._figsize(), layout="constrained")[1]
 
     def _draw(self, ax):
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} defines no _draw")
 
     def _figsize(self):
         return None
