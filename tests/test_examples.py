@@ -32,8 +32,31 @@ def test_example_runs_and_says_something(path, tmp_path):
     assert run([path], cwd=tmp_path).strip()
 
 
+def blocks_of(page):
+    """The Python on a page, one block after the other."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
+    assert blocks
+    return "\n".join(blocks)
+
+
 @pytest.mark.slow
 def test_code_in_readme_runs(tmp_path):
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
-    assert blocks
-    run(["-c", "\n".join(blocks)], cwd=tmp_path)
+    run(["-c", blocks_of("README.md")], cwd=tmp_path)
+
+
+USES = """
+import numpy as np
+
+X = np.random.RandomState(0).laplace(size=(60, 4))
+model = SparseVAE(sparsity=0.2, likelihood="laplace", epochs=2, random_state=0).fit(X)
+assert model.table_.kinds_ == ["laplace"] * 4
+assert "sparsity" in model.history_ and (model.loss_terms(X)["sparsity"] > 0).all()
+model.save("sparse.ssvae")
+assert np.array_equal(ks.load("sparse.ssvae").transform(X), model.transform(X))
+assert len(AnomalyHistogramDisplay.from_estimator(model, X).ax_.patches) == 30
+"""
+
+
+@pytest.mark.slow
+def test_code_for_contributors_runs(tmp_path):
+    run(["-c", blocks_of("CONTRIBUTING.md") + USES], cwd=tmp_path)
