@@ -45,12 +45,15 @@ def config_of(**changes):
     return TrainingConfig(**{**defaults, **changes})
 
 
-def train(network, x=X, codes=None, weight=None, **changes):
-    network.build_for(SPEC)
+def data_of(x, codes=None, weight=None):
     codes = np.full(len(x), -1, np.int32) if codes is None else codes
     weight = np.ones(len(x)) if weight is None else weight
-    data = SimpleNamespace(rows=PreparedRows(x, y=codes), weight=weight, stream=None)
-    return trainer.train(network, data, config_of(**changes), StepCache())
+    return SimpleNamespace(rows=PreparedRows(x, y=codes), weight=weight, stream=None)
+
+
+def train(network, x=X, codes=None, weight=None, **changes):
+    network.build_for(SPEC)
+    return trainer.train(network, data_of(x, codes, weight), config_of(**changes), StepCache())
 
 
 def descent(rates, mean=MEAN, start=0.0):

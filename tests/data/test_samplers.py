@@ -20,9 +20,9 @@ def some_rows(n, n_labeled, n_columns=3, seed=0):
     return x, codes
 
 
-def make_feed(x, codes, weight=None, batch_size=10, labeled="auto", seed=0, observed=None):
+def make_feed(x, codes, weight=None, batch_size=10, labeled="auto", seed=0, observed=None, **settings):
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, float)
-    return BatchSampler(PreparedRows(x, observed, y=codes), weight, batch_size, labeled, seed)
+    return BatchSampler(PreparedRows(x, observed, y=codes), weight, batch_size, labeled, seed, **settings)
 
 
 def epochs_of(feed, epochs=1):
@@ -346,6 +346,29 @@ def test_seeds_tell_feeds_apart_and_epochs_differ():
     assert drawn[0] != drawn[2]
     steps = len(drawn[0]) // 2
     assert drawn[0][:steps] != drawn[0][steps:]
+
+
+# Several workers
+
+
+@pytest.mark.parametrize("limit", [1, 1000, 10**9])
+@pytest.mark.parametrize("batch_size", [10, 9])
+@pytest.mark.parametrize("labeled", ["auto", None])
+def test_shares_are_together_the_whole_batch(monkeypatch, labeled, batch_size, limit):
+    monkeypatch.setattr(BatchSampler, "max_chunk_bytes", limit)
+    x, codes = some_rows(70, 12)
+    given = x, codes, np.random.RandomState(2).uniform(0.5, 2, size=70), batch_size, labeled
+    whole, *shares = (make_feed(*given, share=share) for share in (slice(None), slice(0, None, 2), slice(1, None, 2)))
+    assert [feed.chunks() for feed in shares] == [whole.chunks()] * 2
+    assert [feed.joint_epochs(12) for feed in shares] == [whole.joint_epochs(12)] * 2
+    for batch, first, second in zip(*(epochs_of(feed, 2) for feed in (whole, *shares)), strict=True):
+        assert batch.keys() == first.keys() == second.keys()
+        for name in batch:
+            np.testing.assert_array_equal(first[name], batch[name][0::2])
+            np.testing.assert_array_equal(second[name], batch[name][1::2])
+        for feed, part in zip(shares, (first, second), strict=True):
+            assert (part["y"][: feed.n_labeled] >= 0).all()
+            assert labeled is None or feed.n_labeled == (part["y"] >= 0).sum()
 
 
 # Shapes and memory

@@ -388,8 +388,8 @@ def stream_of(n, n_labeled, buffer_size, n_classes=2, class_weight=None):
     return RowStream(source, prepare, buffer_size, kept, survey.weight, weight), codes
 
 
-def feed_of(stream, batch_size=20, labeled="auto", seed=0, rows=slice(None)):
-    return StreamingSampler(stream, stream.rows[rows], stream.weight[rows], batch_size, labeled, seed)
+def feed_of(stream, batch_size=20, labeled="auto", seed=0, rows=slice(None), **settings):
+    return StreamingSampler(stream, stream.rows[rows], stream.weight[rows], batch_size, labeled, seed, **settings)
 
 
 def epochs_of(feed, epochs=1):
@@ -550,6 +550,22 @@ def test_blocks_without_gaps_are_all_observed():
     (batches,) = epochs_of(feed_of(stream))
     streamed = np.concatenate([batch["observed"][batch["y"] < 0] for batch in batches])
     assert (streamed == 1).all()
+
+
+@pytest.mark.parametrize("batch_size", [20, 21])
+@pytest.mark.parametrize("n_labeled", [0, 25, 900])
+def test_shares_are_together_the_whole_batch(n_labeled, batch_size):
+    stream, _ = stream_of(1000, n_labeled, 200)
+    shares = slice(None), slice(0, None, 2), slice(1, None, 2)
+    feeds = whole, *halves = [feed_of(stream, batch_size, share=share) for share in shares]
+    assert [feed.chunks() for feed in halves] == [whole.chunks()] * 2
+    for batch, *parts in zip(*(sum(epochs_of(feed, 2), []) for feed in feeds), strict=True):
+        for half, part, share in zip(halves, parts, shares[1:], strict=True):
+            assert part.keys() == batch.keys()
+            for name in batch:
+                np.testing.assert_array_equal(part[name], batch[name][share])
+            assert (part["y"][: half.n_labeled] >= 0).all()
+            assert not half.n_labeled or half.n_labeled == (part["y"] >= 0).sum()
 
 
 def test_chunks_are_a_part_of_the_buffer():
