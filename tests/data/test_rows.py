@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_ssvae.data.rows import canonical_order
+from keras_ssvae.data.rows import PreparedRows, canonical_order, row_keys
 
 
 def some_rows(n, n_labeled, n_columns=3, seed=0):
@@ -54,3 +54,52 @@ def test_the_canonical_order_modifies_nothing():
     x, codes = some_rows(30, 4)
     x.flags.writeable = codes.flags.writeable = False
     canonical_order(x, codes)
+
+
+# Arrays by name
+
+
+def arrays_of(n=6):
+    x, codes = some_rows(n, 4)
+    domain = np.arange(2 * n, dtype=np.int16).reshape(n, 2)
+    return {"x": x, "y": codes, "observed": (x > 0).astype(np.float32), "domain": domain}
+
+
+def test_all_arrays_of_a_row_stay_together():
+    arrays = arrays_of()
+    rows = PreparedRows(**arrays)
+    assert len(rows) == 6
+    for chosen in (slice(1, 3), np.array([4, 0, 4]), np.arange(6) % 2 == 0):
+        part = rows[chosen]
+        assert part.arrays.keys() == arrays.keys()
+        for name, values in arrays.items():
+            np.testing.assert_array_equal(part.arrays[name], values[chosen])
+
+
+def test_rows_without_a_gap_have_no_mask():
+    arrays = arrays_of()
+    rows = PreparedRows(arrays["x"], None, y=arrays["y"])
+    assert rows.observed is None
+    assert list(rows.arrays) == ["x", "y"]
+    assert rows.spec == {"x": ((3,), "float32"), "y": ((), "int32")}
+
+
+def test_more_arrays_join_copies():
+    arrays = arrays_of()
+    rows = PreparedRows(arrays["x"], y=arrays["y"])
+    more = rows.joined(domain=arrays["domain"], y=arrays["y"][::-1])
+    assert list(rows.arrays) == ["x", "y"]
+    assert more.spec == {**rows.spec, "domain": ((2,), "int16")}
+    np.testing.assert_array_equal(more.y, arrays["y"][::-1])
+
+
+def test_every_array_has_a_part_in_the_key():
+    arrays = arrays_of()
+    keys = PreparedRows(**arrays).keys()
+    np.testing.assert_array_equal(keys, row_keys(**arrays))
+    np.testing.assert_array_equal(PreparedRows(**arrays).order(), np.argsort(keys))
+    changed = {"x": arrays["x"] + 1, "y": arrays["y"] + 1, "observed": 1 - arrays["observed"], "domain": arrays["domain"] + 1}
+    for name, values in changed.items():
+        assert (PreparedRows(**{**arrays, name: values}).keys() != keys).all(), name
+    renamed = {"region" if name == "domain" else name: values for name, values in arrays.items()}
+    assert (PreparedRows(**renamed).keys() != keys).all()

@@ -65,7 +65,7 @@ def test_the_constructor_is_that_of_scikit_learn():
     with pytest.raises(TypeError, match="positional"):
         Small(5, 0.5)
     kinds = {name: parameter.kind.name for name, parameter in inspect.signature(Small).parameters.items()}
-    assert kinds == {name: "KEYWORD_ONLY" for name in kinds} | {"width": "POSITIONAL_OR_KEYWORD"}
+    assert kinds == dict.fromkeys(kinds, "KEYWORD_ONLY") | {"width": "POSITIONAL_OR_KEYWORD"}
 
 
 def test_every_field_is_documented_in_the_order_of_the_constructor():

@@ -203,3 +203,35 @@ def test_a_network_of_another_package_trains_itself(rows):
 
     Mine(**make(ks.VAE).get_params()).fit(X)
     assert len(STEP_CACHE) == 0
+
+
+def test_a_network_of_another_class_that_shares_has_a_step_of_its_own(rows):
+    X, _ = rows
+
+    class Network(ks.VAE._network_class):
+        shares_steps = True
+
+    class Mine(ks.VAE):
+        _network_class = Network
+
+    expected = make(ks.VAE).fit(X)
+    mine = Mine(**make(ks.VAE).get_params()).fit(X)
+    assert len(STEP_CACHE) == 2
+    assert_same_weights(mine, expected)
+    Mine(**make(ks.VAE).get_params()).fit(X)
+    assert len(STEP_CACHE) == 2
+
+
+def test_a_fit_after_one_of_another_class_of_estimator_is_that_of_a_first_one(rows):
+    X, y_partial = rows
+
+    class Mine(ks.SemiSupervisedVAE):
+        @classmethod
+        def _resolve(cls, params, table, summary):
+            return {**super()._resolve(params, table, summary), "consistency_weight": 0.0}
+
+    first = Mine(**make(ks.SemiSupervisedVAE).get_params()).fit(X, y_partial)
+    STEP_CACHE.clear()
+    other = make(ks.SemiSupervisedVAE).fit(X, y_partial)
+    assert_same_weights(Mine(**make(ks.SemiSupervisedVAE).get_params()).fit(X, y_partial), first)
+    assert any((a != b).any() for a, b in zip(other.network_.get_weights(), first.network_.get_weights(), strict=True))
