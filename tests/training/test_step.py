@@ -44,6 +44,15 @@ def test_what_has_no_gradient_is_not_reduced():
     assert (float(first), none, last.numpy().tolist()) == (2.0, None, [4.0, 6.0])
 
 
+def test_gradients_of_gathered_rows_are_reduced_as_tensors():
+    """Workers gather other rows: what they have in common is the variable's shape."""
+    slices = tf.IndexedSlices(tf.constant([[1.0], [2.0], [3.0]]), tf.constant([3, 1, 3]), tf.constant([5, 1]))
+    (reduced,) = TrainingStep(Mean(), DOUBLING.all_reduce).reduce([slices])
+    assert reduced.numpy().ravel().tolist() == [0.0, 4.0, 0.0, 8.0, 0.0]
+    (alone,) = TrainingStep(Mean()).reduce([slices])
+    assert alone is slices
+
+
 def test_workers_share_no_step(rows):
     model = make(ks.VAE)
     network = model._build(prepare(model, *rows, None, warm=False))
