@@ -189,6 +189,7 @@ class BatchSampler:
         share: slice = slice(None),
     ):
         self._arrays, self._weight, self._augment, self._share = rows.arrays, weight, augment, share
+        self._batch_size = batch_size  # of all workers, whose chunks hold as many steps
         self._rng = np.random.RandomState(seed)
         self._order = order = rows.order()
         labeled, unlabeled = order[rows.y[order] >= 0], order[rows.y[order] < 0]
@@ -227,7 +228,7 @@ class BatchSampler:
         return next((n for n in range(min(most, epochs), 1, -1) if epochs % n == 0), 1)
 
     def _batch_bytes(self):
-        return (sum(values[:1].nbytes for values in self._arrays.values()) + 4) * len(self._row_weight)
+        return (sum(values[:1].nbytes for values in self._arrays.values()) + 4) * self._batch_size
 
     def dataset(self, epochs: int | None = None, chunk_epochs: int = 1) -> tf.data.Dataset:
         """Chunks of batches as a tf.data.Dataset.

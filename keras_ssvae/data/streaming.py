@@ -110,7 +110,7 @@ class StreamingSampler(BatchSampler):
         share: slice = slice(None),
     ):
         self._stream, self._seed, self._augment, self._share = stream, seed, augment, share
-        self._arrays, self._weight, y = rows.arrays, weight, rows.y
+        self._arrays, self._weight, self._batch_size, y = rows.arrays, weight, batch_size, rows.y
         self._held_out = np.setdiff1d(stream.rows.keys(), rows.keys())
         order, known = rows.order(), stream.rows.y >= 0
         labeled, others = order[y[order] >= 0], order[y[order] < 0]
@@ -135,6 +135,7 @@ class StreamingSampler(BatchSampler):
         self.steps_per_epoch = max(math.ceil(count / size) for count, size in groups if size >= batch_size / 2)
         self._pool_size = max(stream.buffer_size, batch_size)
         self.max_chunk_bytes = min(self.max_chunk_bytes, self._batch_bytes() * self._pool_size // (4 * batch_size))
+        self.n_labeled = len(range(self.n_labeled)[share])
 
     def sample(self) -> PreparedRows:
         """Rows among which each kind has its share of all rows: as many as are in memory, drawn by what they stand for."""

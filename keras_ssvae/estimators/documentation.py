@@ -177,9 +177,9 @@ def with_shared_parameters(cls: T) -> T:
     inherited = {}
     for base in cls.__mro__[:0:-1]:
         inherited.update(_parts(inspect.cleandoc(vars(base).get("__doc__") or ""), "Parameters")[1])
-    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+    fields = {field.name: field for field in dataclasses.fields(cls)}
     entries = [
-        own.pop(name, None) or (_parameter(name, defaults[name]) if name in SHARED else inherited[name])
+        own.pop(name, None) or (name not in SHARED and inherited.get(name)) or _parameter(fields[name])
         for name in inspect.signature(cls).parameters
     ]
     if own:
@@ -209,10 +209,12 @@ def _section(before, heading, entries, after):
     return "\n".join([before.rstrip(), "", heading, "-" * len(heading), *entries, "", after])
 
 
-def _parameter(name, default):
-    kind, text = SHARED[name]
-    shown = f'"{default}"' if isinstance(default, str) else repr(default)
-    return _entry(name, f"{kind}, default={shown}", text)
+def _parameter(field):
+    """What `SHARED` says of a field, or its type alone."""
+    kind = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+    kind, text = SHARED.get(field.name, (kind, ""))
+    shown = f'"{field.default}"' if isinstance(field.default, str) else repr(field.default)
+    return _entry(field.name, f"{kind}, default={shown}", text)
 
 
 def _entry(name, kind, text):

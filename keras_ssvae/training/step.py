@@ -211,7 +211,10 @@ class TrainingStep:
         gradients : list of tensor or None
             One a variable.
         """
-        return [None if gradient is None else self.all_reduce(gradient) for gradient in gradients]
+        if self.all_reduce is unreduced:
+            return gradients
+        # a tensor: that of gathered rows comes as slices, of other rows for each worker
+        return [None if gradient is None else self.all_reduce(tf.convert_to_tensor(gradient)) for gradient in gradients]
 
     def _loss(self, batch, objective, step):
         """The loss of an objective and the weighted means of its terms."""

@@ -6,8 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from keras_ssvae.data.samplers import BatchSampler, Stratum, canonical_order, labeled_rows_per_batch
-from keras_ssvae.data.tables import PreparedRows
+from keras_ssvae.data.rows import PreparedRows
+from keras_ssvae.data.samplers import BatchSampler, Stratum, labeled_rows_per_batch
 
 
 def some_rows(n, n_labeled, n_columns=3, seed=0):
@@ -20,9 +20,9 @@ def some_rows(n, n_labeled, n_columns=3, seed=0):
     return x, codes
 
 
-def make_feed(x, codes, weight=None, batch_size=10, labeled="auto", seed=0, observed=None):
+def make_feed(x, codes, weight=None, batch_size=10, labeled="auto", seed=0, observed=None, **settings):
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, float)
-    return BatchSampler(PreparedRows(x, observed), codes, weight, batch_size, labeled, seed)
+    return BatchSampler(PreparedRows(x, observed, y=codes), weight, batch_size, labeled, seed, **settings)
 
 
 def epochs_of(feed, epochs=1):
@@ -336,47 +336,6 @@ def test_large_weights_do_not_make_an_epoch_longer():
     assert make_feed(x, codes, np.full(40, 1000.0)).steps_per_epoch == make_feed(x, codes).steps_per_epoch
 
 
-def test_the_canonical_order_puts_equal_rows_side_by_side():
-    x = np.array([[1, 2], [3, 4], [1, 2], [3, 4], [1, 2]], np.float32)
-    codes = np.array([0, 1, 0, 1, -1], np.int32)
-    order = canonical_order(x, codes).tolist()
-    assert sorted(order) == [0, 1, 2, 3, 4]
-    positions = {row: i for i, row in enumerate(order)}
-    assert abs(positions[0] - positions[2]) == 1
-    assert abs(positions[1] - positions[3]) == 1
-
-
-def test_the_canonical_order_is_an_order_of_contents():
-    x, codes = some_rows(20_000, 100)  # more than one block
-    shuffle = np.random.RandomState(1).permutation(20_000)
-    ordered = x[canonical_order(x, codes)]
-    np.testing.assert_array_equal(ordered, x[shuffle][canonical_order(x[shuffle], codes[shuffle])])
-
-
-def test_the_canonical_order_hashes_every_bit():
-    """Rows that differ in one bit of one column, or in the label alone, have keys of their own."""
-    x = np.zeros((97, 3), np.uint32)
-    for column in range(3):
-        for bit in range(32):
-            x[1 + 32 * column + bit, column] = 1 << bit
-    x = x.view(np.float32)
-    for other in (np.random.RandomState(s).permutation(97) for s in range(3)):
-        np.testing.assert_array_equal(
-            x[canonical_order(x, np.zeros(97, np.int32))].view(np.uint32),
-            x[other][canonical_order(x[other], np.zeros(97, np.int32))].view(np.uint32),
-        )
-    codes = np.arange(-1, 20, dtype=np.int32)
-    alike = np.ones((21, 2), np.float32)
-    backwards = codes[::-1]
-    np.testing.assert_array_equal(codes[canonical_order(alike, codes)], backwards[canonical_order(alike, backwards)])
-
-
-def test_the_canonical_order_modifies_nothing():
-    x, codes = some_rows(30, 4)
-    x.flags.writeable = codes.flags.writeable = False
-    canonical_order(x, codes)
-
-
 # Randomness
 
 
@@ -387,6 +346,29 @@ def test_seeds_tell_feeds_apart_and_epochs_differ():
     assert drawn[0] != drawn[2]
     steps = len(drawn[0]) // 2
     assert drawn[0][:steps] != drawn[0][steps:]
+
+
+# Several workers
+
+
+@pytest.mark.parametrize("limit", [1, 1000, 10**9])
+@pytest.mark.parametrize("batch_size", [10, 9])
+@pytest.mark.parametrize("labeled", ["auto", None])
+def test_shares_are_together_the_whole_batch(monkeypatch, labeled, batch_size, limit):
+    monkeypatch.setattr(BatchSampler, "max_chunk_bytes", limit)
+    x, codes = some_rows(70, 12)
+    given = x, codes, np.random.RandomState(2).uniform(0.5, 2, size=70), batch_size, labeled
+    whole, *shares = (make_feed(*given, share=share) for share in (slice(None), slice(0, None, 2), slice(1, None, 2)))
+    assert [feed.chunks() for feed in shares] == [whole.chunks()] * 2
+    assert [feed.joint_epochs(12) for feed in shares] == [whole.joint_epochs(12)] * 2
+    for batch, first, second in zip(*(epochs_of(feed, 2) for feed in (whole, *shares)), strict=True):
+        assert batch.keys() == first.keys() == second.keys()
+        for name in batch:
+            np.testing.assert_array_equal(first[name], batch[name][0::2])
+            np.testing.assert_array_equal(second[name], batch[name][1::2])
+        for feed, part in zip(shares, (first, second), strict=True):
+            assert (part["y"][: feed.n_labeled] >= 0).all()
+            assert labeled is None or feed.n_labeled == (part["y"] >= 0).sum()
 
 
 # Shapes and memory

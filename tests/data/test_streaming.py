@@ -9,12 +9,14 @@ import pytest
 import tensorflow as tf
 from instances import assert_same_weights
 from sklearn.exceptions import NotFittedError
+from sources import blocks_of
 
 import keras_ssvae as ks
-from keras_ssvae.data import streaming
+from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.sources import open_source, resized, stack
-from keras_ssvae.data.streaming import Reservoir, RowStream, SourceSummary, StreamingSampler, fair_limit
-from keras_ssvae.data.tables import PreparedRows
+from keras_ssvae.data.streaming import RowStream, StreamingSampler
+from keras_ssvae.data.survey import SourceSummary
+from keras_ssvae.estimators import blockwise
 
 N = 300
 SETTINGS = {
@@ -29,19 +31,6 @@ SETTINGS = {
 
 def make(**changes):
     return ks.SemiSupervisedVAE(**{**SETTINGS, **changes})
-
-
-def blocks_of(X, y=None, sizes=(70, 1, 129)):
-    """A function that cuts rows into blocks of these sizes, over and over."""
-
-    def blocks():
-        start, i = 0, 0
-        while start < len(X):
-            part = slice(start, start + sizes[i % len(sizes)])
-            yield X[part] if y is None else (X[part], y[part])
-            start, i = part.stop, i + 1
-
-    return blocks
 
 
 # What can be read
@@ -165,7 +154,7 @@ def test_predicting_labels_collects_labels_only(rows, models, monkeypatch):
         collected.append({np.ndim(part) for part in parts})
         return stack(parts)
 
-    monkeypatch.setattr(streaming, "stack", record)
+    monkeypatch.setattr(blockwise, "stack", record)
     models[pd.DataFrame].predict(blocks_of(rows[0]))
     assert collected == [{1}]
 
@@ -379,52 +368,6 @@ def test_an_error_of_a_later_pass_is_the_users_own(rows):
         make(buffer_size=50).fit(blocks)
 
 
-# The choice of the rows in memory
-
-
-@pytest.mark.parametrize(
-    ("counts", "capacity", "limit"),
-    [([5], 10, 5), ([50], 10, 10), ([2, 50], 10, 8), ([2, 50, 60], 10, 4), ([1, 1, 1, 50], 10, 7), ([9, 9, 9], 2, 1)],
-)
-def test_the_limit_of_a_group(counts, capacity, limit):
-    assert fair_limit(np.array(counts), capacity) == limit
-
-
-def test_small_groups_are_kept_whole_and_rows_stay_in_order():
-    groups = np.random.RandomState(0).permutation(np.repeat([0, 1, 2], [500, 20, 300]))
-    reservoir = Reservoir(100, np.random.RandomState(0))
-    for start in range(0, len(groups), 30):
-        number = np.arange(start, min(start + 30, len(groups)))
-        reservoir.add(groups[number], number=number)
-    rows = reservoir.rows()
-    assert np.bincount(rows["group"]).tolist() == [40, 20, 40]
-    assert reservoir.counts.tolist() == [500, 20, 300]
-    np.testing.assert_array_equal(groups[rows["number"]], rows["group"])
-    assert (np.diff(rows["number"]) > 0).all()
-    np.testing.assert_allclose(rows["weight"], np.array([500 / 40, 1, 300 / 40])[rows["group"]])
-
-
-def test_every_row_is_as_likely_to_be_kept():
-    times, drawn = 2000, np.zeros(40)
-    for seed in range(times):
-        reservoir = Reservoir(10, np.random.RandomState(seed))
-        for start in range(0, 40, 8):
-            reservoir.add(np.zeros(8, int), number=np.arange(start, start + 8))
-        drawn[reservoir.rows()["number"]] += 1
-    error = np.sqrt(times * 0.25 * 0.75)
-    assert (np.abs(drawn - times / 4) < 5 * error).all()
-
-
-def test_a_survey_counts_and_chooses():
-    X, y = np.arange(1000.0).reshape(-1, 1), np.full(1000, -1)
-    y[::10] = np.arange(100) % 2
-    survey = SourceSummary(open_source(blocks_of(X, y)), 200, -1, 0)
-    assert (survey.n_rows, survey.n_labeled, len(survey.X)) == (1000, 100, 300)
-    np.testing.assert_array_equal(survey.y, y[survey.X[:, 0].astype(int)])
-    np.testing.assert_allclose(survey.weight, np.where(survey.y < 0, 900 / 200, 1))
-    assert SourceSummary(open_source(blocks_of(X, y)), 900, -1, 0).weight is None
-
-
 # The feed
 
 
@@ -436,17 +379,17 @@ def stream_of(n, n_labeled, buffer_size, n_classes=2, class_weight=None):
     codes[np.random.RandomState(2).permutation(n)[:n_labeled]] = np.arange(n_labeled) % n_classes
     source = open_source(blocks_of(x, codes), buffer_size=buffer_size)
     survey = SourceSummary(source, buffer_size, -1, 0)
-    kept, kept_codes = PreparedRows(survey.X), survey.y.astype(np.int32)
-    weight = survey.weight * (np.ones(n_classes + 1) if class_weight is None else class_weight)[kept_codes]
+    kept = PreparedRows(survey.X, y=survey.y.astype(np.int32))
+    weight = survey.weight * (np.ones(n_classes + 1) if class_weight is None else class_weight)[kept.y]
 
-    def encode(X, y):
-        return PreparedRows(X), y.astype(np.int32)
+    def prepare(X, y):
+        return PreparedRows(X, y=y.astype(np.int32))
 
-    return RowStream(source, encode, buffer_size, kept, kept_codes, survey.weight, weight), codes
+    return RowStream(source, prepare, buffer_size, kept, survey.weight, weight), codes
 
 
-def feed_of(stream, batch_size=20, labeled="auto", seed=0, rows=slice(None)):
-    return StreamingSampler(stream, stream.encoded[rows], stream.codes[rows], stream.weight[rows], batch_size, labeled, seed)
+def feed_of(stream, batch_size=20, labeled="auto", seed=0, rows=slice(None), **settings):
+    return StreamingSampler(stream, stream.rows[rows], stream.weight[rows], batch_size, labeled, seed, **settings)
 
 
 def epochs_of(feed, epochs=1):
@@ -531,7 +474,8 @@ def test_scarce_labelled_rows_that_do_not_fit_into_memory_take_turns():
         np.testing.assert_allclose(batch["weight"][batch["y"] >= 0].sum(), 20 * 200 / 2000, rtol=1e-5)
         np.testing.assert_array_equal(batch["y"], codes[batch["x"][:, 0].astype(int)])
     assert set(np.flatnonzero(codes >= 0)) <= set(numbers_of(batches))
-    np.testing.assert_array_equal(stream.codes[stream.codes >= 0], codes[stream.encoded.x[stream.codes >= 0, 0].astype(int)])
+    known = stream.rows[stream.rows.y >= 0]
+    np.testing.assert_array_equal(known.y, codes[known.x[:, 0].astype(int)])
 
 
 @pytest.mark.parametrize("n_labeled", [100, 900])
@@ -548,9 +492,9 @@ def test_weights_of_classes(n_labeled):
 def test_rows_held_out_do_not_stream_by():
     for n_labeled in (0, 100, 900):
         stream, codes = stream_of(1000, n_labeled, 200)
-        held, used = np.arange(0, len(stream.codes), 5), np.flatnonzero(np.arange(len(stream.codes)) % 5)
+        held, used = np.arange(0, len(stream.rows.y), 5), np.flatnonzero(np.arange(len(stream.rows.y)) % 5)
         feed = feed_of(stream, rows=used)
-        out = stream.encoded.x[held, 0].astype(int)
+        out = stream.rows.x[held, 0].astype(int)
         for epoch in epochs_of(feed, 2):
             drawn = np.bincount(numbers_of(epoch), minlength=1000)
             assert (drawn[out] == 0).all()
@@ -585,14 +529,14 @@ def test_seeds_tell_streams_apart_and_epochs_differ():
 
 def test_gaps_that_no_row_in_memory_has_leave_their_rows_out():
     stream, codes = stream_of(600, 30, 100)
-    with_gap = np.setdiff1d(np.flatnonzero(codes < 0), stream.encoded.x[:, 0])[:40]
+    with_gap = np.setdiff1d(np.flatnonzero(codes < 0), stream.rows.x[:, 0])[:40]
 
-    def encode(X, y):
+    def prepare(X, y):
         observed = np.ones_like(X)
         observed[np.isin(X[:, 0], with_gap), 1] = 0
-        return PreparedRows(X, observed), y.astype(np.int32)
+        return PreparedRows(X, observed, y=y.astype(np.int32))
 
-    stream.encode = encode
+    stream.prepare = prepare
     (batches,) = epochs_of(feed_of(stream))
     assert "observed" not in batches[0]
     assert not np.isin(numbers_of(batches), with_gap).any()
@@ -600,12 +544,28 @@ def test_gaps_that_no_row_in_memory_has_leave_their_rows_out():
 
 def test_blocks_without_gaps_are_all_observed():
     stream, _ = stream_of(600, 30, 100)
-    observed = np.ones_like(stream.encoded.x)
+    observed = np.ones_like(stream.rows.x)
     observed[0, 1] = 0
-    stream.encoded = PreparedRows(stream.encoded.x, observed)
+    stream.rows = stream.rows.joined(observed=observed)
     (batches,) = epochs_of(feed_of(stream))
     streamed = np.concatenate([batch["observed"][batch["y"] < 0] for batch in batches])
     assert (streamed == 1).all()
+
+
+@pytest.mark.parametrize("batch_size", [20, 21])
+@pytest.mark.parametrize("n_labeled", [0, 25, 900])
+def test_shares_are_together_the_whole_batch(n_labeled, batch_size):
+    stream, _ = stream_of(1000, n_labeled, 200)
+    shares = slice(None), slice(0, None, 2), slice(1, None, 2)
+    feeds = whole, *halves = [feed_of(stream, batch_size, share=share) for share in shares]
+    assert [feed.chunks() for feed in halves] == [whole.chunks()] * 2
+    for batch, *parts in zip(*(sum(epochs_of(feed, 2), []) for feed in feeds), strict=True):
+        for half, part, share in zip(halves, parts, shares[1:], strict=True):
+            assert part.keys() == batch.keys()
+            for name in batch:
+                np.testing.assert_array_equal(part[name], batch[name][share])
+            assert (part["y"][: half.n_labeled] >= 0).all()
+            assert not half.n_labeled or half.n_labeled == (part["y"] >= 0).sum()
 
 
 def test_chunks_are_a_part_of_the_buffer():

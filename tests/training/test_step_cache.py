@@ -1,24 +1,23 @@
-"""Twins that train in the place of networks: what they keep, what they must not, and who has one."""
+"""Steps that train in the place of others: what they keep, what they must not, and who shares one."""
 
 import gc
 import threading
-import weakref
 
 import keras
 import numpy as np
 import pytest
-from instances import assert_same_weights, families, make
+from instances import assert_same_weights, make
 
 import keras_ssvae as ks
 from keras_ssvae.nn import backbones
-from keras_ssvae.training import step_cache
+from keras_ssvae.training.step_cache import STEP_CACHE
 
 
 @pytest.fixture(autouse=True)
 def _empty():
-    step_cache.clear()
+    STEP_CACHE.clear()
     yield
-    step_cache.clear()
+    STEP_CACHE.clear()
 
 
 def count(name):
@@ -37,31 +36,11 @@ def test_numbers_of_mixed_columns_are_not_shared():
     kinds = {0: "log_normal", 1: "poisson"}
     first, second = table(0.0), table(2.0)
     alone = make(ks.VAE, likelihood=kinds).fit(second)
-    step_cache.clear()
+    STEP_CACHE.clear()
     make(ks.VAE, likelihood=kinds).fit(first)
     after = make(ks.VAE, likelihood=kinds).fit(second)
-    assert step_cache.kept() == 1
+    assert len(STEP_CACHE) == 1
     assert_same_weights(after, alone)
-
-
-@families()
-@pytest.mark.parametrize("of_images", [False, True], ids=["table", "images"])
-def test_a_network_is_built_without_a_call_where_one_like_it_was(cls, of_images, rows, monkeypatch):
-    X, y_partial = rows
-    if of_images:
-        X = np.random.RandomState(0).uniform(size=(60, 12, 12))
-    model = make(cls, epochs=1).fit(X, y_partial)
-    step_cache.clear()
-    called = model._rebuild_network(7)
-    assert len(step_cache._blueprints) == 1
-    for layer in (type(called), *(type(part) for part in called._flatten_layers(include_self=False))):
-        if layer.__module__.startswith("keras_ssvae."):
-            monkeypatch.setattr(layer, "call", lambda *args, **kwargs: pytest.fail("called"))
-    built = model._rebuild_network(7)
-    for mine, theirs in zip(built.weights, called.weights, strict=True):
-        assert mine.path.split("/")[1:] == theirs.path.split("/")[1:]
-        np.testing.assert_array_equal(mine.numpy(), theirs.numpy(), err_msg=mine.path)
-    np.testing.assert_array_equal(built.noise.state.numpy(), called.noise.state.numpy())
 
 
 @pytest.mark.parametrize(
@@ -74,48 +53,26 @@ def test_second_fits_are_those_of_first_ones_where_cells_are_missing(cls, settin
     X = np.column_stack([X, np.arange(60) % 2, np.exp(X[:, 0])])
     X[::7, 1] = X[::5, 6] = np.nan
     first = make(cls, epochs=2, **settings).fit(X, y_partial)
-    assert len(step_cache._blueprints) == 1
     assert_same_weights(make(cls, epochs=2, **settings).fit(X, y_partial), first)
 
 
-def test_few_blueprints_are_kept_and_those_in_use(rows, monkeypatch):
-    monkeypatch.setattr(step_cache, "KEPT_BLUEPRINTS", 2)
-    make(ks.VAE, epochs=1).fit(rows[0])
-    (used,) = step_cache._blueprints.values()
-    for i in range(4):
-        make(ks.VAE, epochs=1, hidden_layer_sizes=(8 + i,)).fit(rows[0])
-        make(ks.VAE, epochs=1).fit(rows[0])
-    assert len(step_cache._blueprints) == 2
-    assert used in step_cache._blueprints.values()
-
-
-def test_a_blueprint_keeps_no_layer(rows):
-    model = make(ks.AdversarialAutoencoder, epochs=1).fit(*rows)
-    layers = [weakref.ref(layer) for layer in model.network_._flatten_layers(include_self=False)]
-    del model
-    gc.collect()
-    assert len(step_cache._blueprints) == 1
-    assert len(layers) > 10
-    assert not any(layer() is not None for layer in layers)
-
-
 def test_old_graphs_are_freed(rows, monkeypatch):
-    monkeypatch.setattr(step_cache, "KEPT", 3)
+    monkeypatch.setattr(STEP_CACHE, "size", 3)
     X, y_partial = rows
     counts = []
-    for i in range(step_cache.KEPT + 4):
+    for i in range(STEP_CACHE.size + 4):
         make(ks.SemiSupervisedVAE, hidden_layer_sizes=(8 + i,)).fit(X, y_partial)
         counts.append(count("FuncGraph"))
-    assert step_cache.kept() == step_cache.KEPT
-    assert counts[-1] == counts[step_cache.KEPT - 1] > counts[0]
+    assert len(STEP_CACHE) == STEP_CACHE.size
+    assert counts[-1] == counts[STEP_CACHE.size - 1] > counts[0]
 
 
 def test_a_label_more_or_less_does_not_trace_anew():
     X, y = np.random.RandomState(0).standard_normal((150, 4)), np.arange(150) % 2
     for n_labeled in (58, 60, 63):
         make(ks.SemiSupervisedVAE, batch_size=64).fit(X, np.where(np.arange(150) < n_labeled, y, -1))
-    (twin,) = step_cache._twins.values()
-    assert len(twin._functions.prepared) == 1
+    (step,) = STEP_CACHE._steps.values()
+    assert len(step._all_prepared) == 1
 
 
 def test_a_growing_table_does_not_collect_graphs(rows):
@@ -124,7 +81,7 @@ def test_a_growing_table_does_not_collect_graphs(rows):
         X = np.repeat(rows[0], n, axis=0)[: 30 * n]
         make(ks.VAE, batch_size=16, jit_compile=True, epochs=1).fit(X)
         counts.append(count("FuncGraph"))
-    assert step_cache.kept() == 1
+    assert len(STEP_CACHE) == 1
     assert counts[-1] == counts[-2]
 
 
@@ -133,14 +90,14 @@ def test_a_trained_network_lets_go_of_its_training(rows):
     layers = keras.Sequential([keras.Input((5,)), keras.layers.Dense(8, activation="relu")])
     before = count("FuncGraph"), count("FlatAdamW")
     alone = make(ks.SemiSupervisedVAE, encoder=layers).fit(X, y_partial)  # one that no twin can stand in for
-    assert step_cache.kept() == len(step_cache._blueprints) == 0
+    assert len(STEP_CACHE) == 0
     assert (count("FuncGraph"), count("FlatAdamW")) == before
     assert not alone.network_.compiled
 
 
 def test_a_trained_body_can_be_copied_and_used_again(rows):
     X, y_partial = rows
-    body = make(ks.VAE).fit(X).network_.top_model
+    body = make(ks.VAE).fit(X).network_.encoder
     copied = keras.models.clone_model(body)
     copied.set_weights(body.get_weights())
     np.testing.assert_allclose(copied(X), body(X), rtol=1e-6)
@@ -151,7 +108,7 @@ def test_numbers_of_numpy_share_as_those_of_python(rows):
     X, _ = rows
     for latent_dim in (2, np.int64(2)):
         make(ks.VAE, latent_dim=latent_dim).fit(X)
-    assert step_cache.kept() == 1
+    assert len(STEP_CACHE) == 1
 
 
 def test_another_kind_of_body_under_the_same_name_is_not_shared(rows, monkeypatch):
@@ -159,7 +116,7 @@ def test_another_kind_of_body_under_the_same_name_is_not_shared(rows, monkeypatc
     make(ks.VAE, encoder="mlp").fit(X)
     monkeypatch.setitem(backbones.ENCODERS, "mlp", lambda *args: backbones.mlp(*args))
     make(ks.VAE, encoder="mlp").fit(X)
-    assert step_cache.kept() == len(step_cache._blueprints) == 2
+    assert len(STEP_CACHE) == 2
 
 
 def test_an_estimator_of_another_class_is_not_shared(rows):
@@ -170,7 +127,7 @@ def test_an_estimator_of_another_class_is_not_shared(rows):
 
     make(ks.VAE).fit(X)
     Mine(**make(ks.VAE).get_params()).fit(X)
-    assert step_cache.kept() == 2
+    assert len(STEP_CACHE) == 2
 
 
 @pytest.mark.parametrize(
@@ -184,8 +141,7 @@ def test_an_estimator_of_another_class_is_not_shared(rows):
 )
 def test_what_belongs_to_the_user_is_not_kept(settings, rows):
     make(ks.SemiSupervisedVAE, **settings).fit(*rows)
-    assert step_cache.kept() == 0
-    assert len(step_cache._blueprints) == ("activation" not in settings)  # a function of the user may be another one next time
+    assert len(STEP_CACHE) == 0
 
 
 @pytest.mark.parametrize(
@@ -196,10 +152,10 @@ def test_what_belongs_to_the_user_is_not_kept(settings, rows):
 def test_other_settings_have_a_step_of_their_own(settings, rows):
     X, _ = rows
     alone = make(ks.VAE, **settings).fit(X)
-    step_cache.clear()
+    STEP_CACHE.clear()
     make(ks.VAE).fit(X)
     after = make(ks.VAE, **settings).fit(X)
-    assert step_cache.kept() == 2
+    assert len(STEP_CACHE) == 2
     assert_same_weights(after, alone)
 
 
@@ -207,7 +163,7 @@ def test_a_fit_that_fails_leaves_nothing_behind(rows):
     X, y_partial = rows
 
     class Broken(ks.SemiSupervisedVAE):
-        def _fit_beyond(self, *args, **kwargs):
+        def _fit_head(self, *args, **kwargs):
             raise RuntimeError("beyond")
 
     expected = make(ks.SemiSupervisedVAE).fit(X, y_partial)
@@ -246,4 +202,36 @@ def test_a_network_of_another_package_trains_itself(rows):
         _network_class = Network
 
     Mine(**make(ks.VAE).get_params()).fit(X)
-    assert step_cache.kept() == len(step_cache._blueprints) == 0
+    assert len(STEP_CACHE) == 0
+
+
+def test_a_network_of_another_class_that_shares_has_a_step_of_its_own(rows):
+    X, _ = rows
+
+    class Network(ks.VAE._network_class):
+        shares_steps = True
+
+    class Mine(ks.VAE):
+        _network_class = Network
+
+    expected = make(ks.VAE).fit(X)
+    mine = Mine(**make(ks.VAE).get_params()).fit(X)
+    assert len(STEP_CACHE) == 2
+    assert_same_weights(mine, expected)
+    Mine(**make(ks.VAE).get_params()).fit(X)
+    assert len(STEP_CACHE) == 2
+
+
+def test_a_fit_after_one_of_another_class_of_estimator_is_that_of_a_first_one(rows):
+    X, y_partial = rows
+
+    class Mine(ks.SemiSupervisedVAE):
+        @classmethod
+        def _resolve(cls, params, table, summary):
+            return {**super()._resolve(params, table, summary), "consistency_weight": 0.0}
+
+    first = Mine(**make(ks.SemiSupervisedVAE).get_params()).fit(X, y_partial)
+    STEP_CACHE.clear()
+    other = make(ks.SemiSupervisedVAE).fit(X, y_partial)
+    assert_same_weights(Mine(**make(ks.SemiSupervisedVAE).get_params()).fit(X, y_partial), first)
+    assert any((a != b).any() for a, b in zip(other.network_.get_weights(), first.network_.get_weights(), strict=True))

@@ -1,0 +1,107 @@
+"""The step: gradients pass `reduce`, and what judges changes nothing."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from descent import MEAN, SPEC, Mean, X, data_of, descent, train
+from instances import families, make
+
+import keras_ssvae as ks
+from keras_ssvae.estimators.fit_data import prepare
+from keras_ssvae.training.config import TrainingConfig
+from keras_ssvae.training.held_out import held_out_chunks
+from keras_ssvae.training.optimizers import make_optimizer
+from keras_ssvae.training.step import Execution, TrainingStep
+from keras_ssvae.training.step_cache import step_key
+from keras_ssvae.training.trainer import complete_stages
+
+DOUBLING = SimpleNamespace(rank=0, size=1, all_reduce=lambda value: 2.0 * value)
+
+
+def prepared(network, stage, run_eagerly=True, **settings):
+    """A step of a network, ready for a stage."""
+    step = TrainingStep(network, **settings)
+    step.begin()
+    step.prepare(stage, Execution(False, run_eagerly), lambda: make_optimizer("sgd", 0.1, None), total_steps=1, chunk_epochs=1)
+    return step
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", False, True], ids=["eager", "graph", "xla"])
+def test_gradients_are_those_of_all_workers(jit_compile):
+    """Twice the gradient is twice the step; the loss is the worker's own."""
+    network = Mean()
+    history = train(network, jit_compile=jit_compile, reducer=DOUBLING)
+    path = descent([0.2] * 8 + [0.04] * 2)
+    np.testing.assert_allclose(network.w, path[-1], rtol=1e-5)
+    np.testing.assert_allclose(history["loss"], X.var() + (path[:-1] - MEAN) ** 2, rtol=1e-4)
+
+
+def test_what_has_no_gradient_is_not_reduced():
+    step = TrainingStep(Mean(), DOUBLING.all_reduce)
+    first, none, last = step.reduce([tf.constant(1.0), None, tf.constant([2.0, 3.0])])
+    assert (float(first), none, last.numpy().tolist()) == (2.0, None, [4.0, 6.0])
+
+
+def test_gradients_of_gathered_rows_are_reduced_as_tensors():
+    """Workers gather other rows: what they have in common is the variable's shape."""
+    slices = tf.IndexedSlices(tf.constant([[1.0], [2.0], [3.0]]), tf.constant([3, 1, 3]), tf.constant([5, 1]))
+    (reduced,) = TrainingStep(Mean(), DOUBLING.all_reduce).reduce([slices])
+    assert reduced.numpy().ravel().tolist() == [0.0, 4.0, 0.0, 8.0, 0.0]
+    (alone,) = TrainingStep(Mean()).reduce([slices])
+    assert alone is slices
+
+
+def test_workers_share_no_step(rows):
+    model = make(ks.VAE)
+    network = model._build(prepare(model, *rows, None, warm=False))
+    assert step_key(network, TrainingConfig()) is not None
+    assert step_key(network, TrainingConfig(reducer=DOUBLING)) is None
+
+
+@pytest.mark.parametrize("mode", ["train", "evaluate"])
+def test_a_loss_is_told_of_its_step(mode):
+    contexts = []
+
+    class Told(Mean):
+        def _terms(self, batch, step):
+            contexts.append(step)
+            return super()._terms(batch, step)
+
+    network = Told()
+    network.build_for(SPEC)
+    (stage,) = complete_stages(network)
+    step = prepared(network, stage, all_reduce=DOUBLING.all_reduce)
+    (chunk,) = held_out_chunks(data_of(X).rows, np.ones(8), False, 8)
+    (step.train_chunk if mode == "train" else step.evaluate_chunk)(chunk)
+    assert [context.mode for context in contexts] == ["build", mode]
+    assert contexts[-1].stage is stage
+    assert contexts[-1].noise is step.noise
+    assert contexts[-1].all_reduce is DOUBLING.all_reduce
+    assert float(contexts[-1].progress) == (0.0 if mode == "train" else 1.0)
+    assert float(contexts[-1].learning_rate) == pytest.approx(0.1 if mode == "train" else 0.0)
+
+
+@families()
+def test_what_judges_changes_no_variable_of_the_network(cls, rows):
+    model = make(cls)
+    data = prepare(model, *rows, None, warm=False)
+    network = model._build(data)
+    chunk = next(iter(held_out_chunks(data.rows, data.weight, True, 16)))
+    for stage in complete_stages(network):
+        step = prepared(network, stage)
+        attributes, before = dict(vars(network)), values_of(network)
+        assert np.isfinite(step.evaluate_chunk(chunk).numpy()).all()
+        assert vars(network).keys() == attributes.keys()
+        assert all(value is attributes[name] for name, value in vars(network).items())
+        assert all((mine == theirs).all() for mine, theirs in zip(values_of(network), before, strict=True))
+        assert float(step.steps_done) == 0
+        step.train_chunk(chunk)
+        assert any((mine != theirs).any() for mine, theirs in zip(values_of(network), before, strict=True))
+        assert float(step.steps_done) == 1
+
+
+def values_of(network):
+    """All variables of a network, weights or not."""
+    return [v.numpy() for v in [*network.variables, *network.constant_variables()]]
