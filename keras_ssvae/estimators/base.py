@@ -22,6 +22,7 @@ from keras_ssvae.data.labels import UNLABELED, UnreadLabels
 from keras_ssvae.data.rows import LazyRows
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
+from keras_ssvae.data.tables import KINDS
 from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.fit_data import FitData, prepare
 from keras_ssvae.estimators.parameters import estimator, param
@@ -47,7 +48,7 @@ class GenerativeEstimator(BaseEstimator):
     activation: str | Callable = param("silu", [str, callable])
     encoder: typing.Any = param(None, [None, str, callable])
     decoder: typing.Any = param(None, [None, str, callable])
-    likelihood: str | dict = param("auto", [str, dict], "data")
+    likelihood: str | dict = param("auto", [StrOptions({"auto", *KINDS}), dict], "data")
     optimizer: typing.Any = param("adamw", [str, HasMethods(["get_config", "from_config"])], "training")
     learning_rate: float = param(2e-3, [Interval(numbers.Real, 0, None, closed="neither")], "training")
     batch_size: int = param(128, [AT_LEAST_TWO], "training")
