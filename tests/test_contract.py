@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from instances import FAST, assert_same_weights, families, make
+from sklearn.exceptions import NotFittedError
 
 import keras_ssvae as ks
 from keras_ssvae.training import trainer
@@ -570,6 +571,30 @@ def test_samples_of_a_class_look_like_the_class(cls, rows):
         new, labels = model.sample(200, y=label, random_state=0)
         assert (labels == label).all()
         np.testing.assert_allclose(new.mean(axis=0), X[y == label].mean(axis=0), atol=1.5)
+
+
+QUESTIONS = (
+    "transform",
+    "reconstruct",
+    "impute",
+    "score_samples",
+    "anomaly_score",
+    "predict_log_proba",
+    "predict_proba",
+    "predict",
+)
+
+
+@families()
+def test_an_unfitted_estimator_says_so_whatever_it_is_asked(cls, rows):
+    X, _, y = rows
+    model = make(cls)
+    questions = [lambda name=name: getattr(model, name)(X) for name in (*QUESTIONS, "loss_terms") if hasattr(model, name)]
+    if hasattr(model, "score"):
+        questions.append(lambda: model.score(X, y))
+    for ask in (*questions, model.sample):
+        with pytest.raises(NotFittedError):
+            ask()
 
 
 @pytest.mark.parametrize(
