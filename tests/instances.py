@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 import keras_ssvae as ks
+from keras_ssvae.networks.stages import StepContext
+from keras_ssvae.nn.noise import FixedNoise
+from keras_ssvae.training.optimizers import FlatAdamW
+from keras_ssvae.training.step import Execution, TrainingStep
 
 SMALL = {"latent_dim": 2, "hidden_layer_sizes": (16,), "epochs": 12, "batch_size": 128, "learning_rate": 3e-2}
 GAME = {"epochs": 40, "batch_size": 64, "learning_rate": 1e-2}  # players need more and smaller steps
@@ -54,3 +58,16 @@ def assert_same_weights(first, second):
     """Assert that two fitted estimators have networks of equal weights, bit for bit."""
     for a, b in zip(first.network_.get_weights(), second.network_.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def step_of(network, mode="evaluate", noise=None, **settings):
+    """What a loss is told of a step of the last stage, by default to judge rows, with noise that is the same for all."""
+    return StepContext(mode, network.stages()[-1], FixedNoise(0) if noise is None else noise, **settings)
+
+
+def training_step(network, stage):
+    """The step that trains a network by hand, ready for a stage."""
+    step = TrainingStep(network)
+    step.begin()
+    step.prepare(stage, Execution(jit_compile=False, run_eagerly=True), lambda: FlatAdamW(1e-2), 10, 1)
+    return step

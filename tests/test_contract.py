@@ -1,17 +1,21 @@
 """What every family promises its user, checked on every family."""
 
+import dataclasses
 import pickle
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 from instances import FAST, assert_same_weights, families, make
+from sklearn.exceptions import NotFittedError
 
 import keras_ssvae as ks
-from keras_ssvae.training import step_cache
+from keras_ssvae.training import trainer
+from keras_ssvae.training.step_cache import STEP_CACHE
 
 
 @pytest.fixture(scope="module")
@@ -391,21 +395,21 @@ for cls in FAST:
 )
 def test_a_label_is_the_only_class_that_is_decoded_and_the_result_is_the_same(cls, n_labeled, decoded_rows, rows, monkeypatch):
     from keras_ssvae.likelihoods.mixed import MixedLikelihood
-    from keras_ssvae.networks.base import Network
 
     X, y_partial, y = rows
     decoded, call = [], MixedLikelihood.call
     monkeypatch.setattr(MixedLikelihood, "call", lambda self, values: decoded.append(values.shape[0]) or call(self, values))
 
     def fit():
-        step_cache.clear()
+        STEP_CACHE.clear()
         decoded.clear()
         model = make(cls, epochs=5, batch_size=90, optimizer="sgd", learning_rate=1e-3)
         return model.fit(X, y if n_labeled == 90 else y_partial), max(decoded)
 
     model, most = fit()
-    monkeypatch.setattr(Network, "knows_classes", False)
-    monkeypatch.setattr(Network, "n_known", 0)
+    execution_of = trainer.execution_of
+    nothing_known = {"n_leading_labeled": 0, "all_labeled": False}
+    monkeypatch.setattr(trainer, "execution_of", lambda *args: dataclasses.replace(execution_of(*args), **nothing_known))
     same, most_with_every_class = fit()
     assert (most, most_with_every_class) == (decoded_rows, 270)
     np.testing.assert_allclose(model.history_["loss"], same.history_["loss"], rtol=1e-4)
@@ -435,13 +439,13 @@ def test_fits_of_the_same_shape_share_a_traced_step_and_no_number(cls, rows):
         (3.0 * X + 1.0)[::-1],
         np.where(np.arange(90) % 4 == 0, y[::-1], -1),
     )  # other scales, prior, weights of labels
-    step_cache.clear()
+    STEP_CACHE.clear()
     alone = make(cls).fit(other, other_y)
-    step_cache.clear()
+    STEP_CACHE.clear()
     make(cls, random_state=1).fit(X, y_partial)
-    traced = step_cache.kept()
+    traced = len(STEP_CACHE)
     after = make(cls).fit(other, other_y)
-    assert step_cache.kept() == traced == 1
+    assert len(STEP_CACHE) == traced == 1
     assert_same_weights(after, alone)
 
 
@@ -540,6 +544,18 @@ def test_asked_twice_the_answer_is_the_same(cls, rows, models):
     np.testing.assert_array_equal(model.loss_terms(X), model.loss_terms(X))
 
 
+@families()
+def test_loss_terms_of_many_threads_are_those_of_one(cls, rows, models):
+    X, y_partial, _ = rows
+    model = models[cls]
+    batches = [(X[i::8], y_partial[i::8]) for i in range(8)] * 3
+    expected = [model.loss_terms(*batch) for batch in batches]
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda batch: model.loss_terms(*batch), batches))
+    for one, other in zip(got, expected, strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
 @families("anomaly_score")
 def test_rows_far_from_all_others_are_anomalies(cls, rows, models):
     X, _, _ = rows
@@ -555,6 +571,30 @@ def test_samples_of_a_class_look_like_the_class(cls, rows):
         new, labels = model.sample(200, y=label, random_state=0)
         assert (labels == label).all()
         np.testing.assert_allclose(new.mean(axis=0), X[y == label].mean(axis=0), atol=1.5)
+
+
+QUESTIONS = (
+    "transform",
+    "reconstruct",
+    "impute",
+    "score_samples",
+    "anomaly_score",
+    "predict_log_proba",
+    "predict_proba",
+    "predict",
+)
+
+
+@families()
+def test_an_unfitted_estimator_says_so_whatever_it_is_asked(cls, rows):
+    X, _, y = rows
+    model = make(cls)
+    questions = [lambda name=name: getattr(model, name)(X) for name in (*QUESTIONS, "loss_terms") if hasattr(model, name)]
+    if hasattr(model, "score"):
+        questions.append(lambda: model.score(X, y))
+    for ask in (*questions, model.sample):
+        with pytest.raises(NotFittedError):
+            ask()
 
 
 @pytest.mark.parametrize(

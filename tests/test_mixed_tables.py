@@ -211,7 +211,7 @@ def test_of_rows_without_a_cell_the_mean_weight_is_that_of_the_latent_variables_
     """log p(nothing) = 0 = log E[p(z) / q(z | x)]: with no cell to explain, p(x | z, y) is one."""
     network, encoded = model.network_, model.table_.encode(np.full((1, FRAME.shape[1]), np.nan))
     features = network.observation.features(tf.constant(encoded.x), tf.constant(encoded.observed))
-    mean, log_variance, _ = (part.numpy()[0] for part in network._top(features))
+    mean, log_variance, _ = (part.numpy()[0] for part in network.posterior({"inputs": features}))
     eps = noise.normal((network.seed, 0), (20, 1, 2)).numpy()[:, 0]
     z = mean + np.exp(0.5 * log_variance) * eps
     log_weight = (norm.logpdf(z) - norm.logpdf(z, mean, np.exp(0.5 * log_variance))).sum(axis=1)

@@ -25,6 +25,7 @@ from keras_ssvae import SemiSupervisedVAE, load, serialization
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.data.schema import Schema
 from keras_ssvae.nn.backbones import Pretrained
+from keras_ssvae.registry import registered_class, registered_name
 
 N = 40
 RNG = np.random.RandomState(0)
@@ -443,6 +444,64 @@ def test_labels_that_cannot_be_written_are_named_when_saving(fitted, tmp_path):
     model._codec = LabelCodec().fit([datetime.date(2020 + code, 1, 1) for code in range(3)], 3)
     with pytest.raises(TypeError, match=r"save cannot write _codec\.classes_ = "):
         model.save(tmp_path / "model")
+
+
+# Families of the user
+
+
+class VAE(keras_ssvae.VAE):
+    """Has the name of a class of ours, and is not that class."""
+
+
+@keras_ssvae.register(name="mine")
+class Mine(keras_ssvae.VAE):
+    """May be saved."""
+
+
+def test_a_class_of_the_user_is_not_saved_under_the_name_of_ours(tmp_path):
+    model = VAE(latent_dim=2, hidden_layer_sizes=(8,), epochs=1, random_state=0).fit(X)
+    with pytest.raises(TypeError, match=r"save cannot write a \S*VAE, which load could not make: its class is not registered"):
+        model.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+    again = pickle.loads(pickle.dumps(model))
+    assert type(again) is VAE
+    np.testing.assert_array_equal(again.transform(X), model.transform(X))
+
+
+def test_a_registered_class_of_the_user_is_saved_and_loaded_by_its_name(tmp_path):
+    model = Mine(latent_dim=2, hidden_layer_sizes=(8,), epochs=1, random_state=0).fit(X)
+    model.save(tmp_path / "model")
+    with zipfile.ZipFile(tmp_path / "model") as archive:
+        assert json.loads(archive.read("estimator.json"))["estimator"] == "mine"
+    again = load(tmp_path / "model")
+    assert type(again) is Mine
+    np.testing.assert_array_equal(again.transform(X), model.transform(X))
+
+
+def test_a_name_that_is_taken_is_refused():
+    class Other(keras_ssvae.VAE):
+        pass
+
+    for name in ("mine", "VAE"):
+        with pytest.raises(ValueError, match=f"'{name}' is the registered name of .* already"):
+            keras_ssvae.register(Other, name=name)
+    assert registered_class("mine") is Mine
+    assert registered_name(Other) is None
+
+
+def test_a_class_that_is_defined_again_takes_its_own_place():
+    """As a cell of a notebook that was run again."""
+
+    def define():
+        @keras_ssvae.register(name="again")
+        class Again(keras_ssvae.VAE):
+            pass
+
+        return Again
+
+    first, second = define(), define()
+    assert registered_class("again") is second
+    assert registered_name(first) is None
 
 
 # What load refuses

@@ -21,10 +21,10 @@ def blockwise(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def answer(self, X, *args, **kwargs):
+        check_is_fitted(self)
         source = self._source(X)
         if source is None:
             return method(self, X, *args, **kwargs)
-        check_is_fitted(self)
         return stack([method(self, block, *args, **kwargs) for block, _ in source.blocks()])
 
     return answer

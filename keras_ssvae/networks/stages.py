@@ -11,7 +11,13 @@ __all__ = ["Stage", "StepContext", "unreduced"]
 
 
 def unreduced(mean: tf.Tensor) -> tf.Tensor:
-    """The mean over all workers where there is one worker: the value itself."""
+    """The mean over all workers where there is one worker: the value itself.
+
+    Parameters
+    ----------
+    mean : tensor
+        Of this worker.
+    """
     return mean
 
 

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from instances import step_of, training_step
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import multivariate_normal, norm
 
 import keras_ssvae as ks
 from keras_ssvae.models.adversarial_autoencoder import Critic, mixture_means
-from keras_ssvae.networks.base import _Training
-from keras_ssvae.training.optimizers import FlatAdamW
+from keras_ssvae.nn.noise import Noise
 
 K = 3
 
@@ -36,7 +36,7 @@ def code(model, X):
     """z and log q(y | x) of rows, from the weights with NumPy."""
     network = model.network_
     h = model.table_.encode(X).x
-    for layer in network.top_model.layers:
+    for layer in network.encoder.layers:
         kernel, bias = (w.numpy() for w in layer.weights)
         h = h @ kernel + bias
         h = h / (1 + np.exp(-h))
@@ -50,7 +50,7 @@ def test_loss_is_the_density_at_the_code_and_the_label(models, rows):
     model = models["normal"]
     z, log_q = code(model, X)
     r = np.where((y >= 0)[:, None], np.eye(K)[y], np.exp(log_q)).astype(np.float32)
-    location = model.network_._location(tf.constant(z), tf.constant(r)).numpy()
+    location = model.network_.location(tf.constant(z), tf.constant(r)).numpy()
     scale = model.network_.likelihood.parts[0].scale().numpy()
     got = model.loss_terms(X, y)
     np.testing.assert_allclose(got["reconstruction"], -norm(location, scale).logpdf(model.table_.encode(X).x).sum(1), rtol=1e-4)
@@ -62,7 +62,7 @@ def test_score_is_the_log_density_at_the_code_plus_that_of_the_code(models, rows
     X, _ = rows
     model = models[prior]
     z, log_q = code(model, X)
-    location = model.network_._location(tf.constant(z), tf.constant(np.exp(log_q))).numpy()
+    location = model.network_.location(tf.constant(z), tf.constant(np.exp(log_q))).numpy()
     log_p_x = norm(location, model.network_.likelihood.parts[0].scale().numpy()).logpdf(model.table_.encode(X).x).sum(axis=1)
     means = mixture_means(K, 2) if prior == "mixture" else np.zeros((K, 2))
     by_class = [multivariate_normal(m).logpdf(z) + np.log(p) for m, p in zip(means, model.network_.class_prior, strict=True)]
@@ -77,12 +77,9 @@ def test_the_players_terms_are_cross_entropies_of_the_critics(models, rows, prio
     batch = batch_of(models[prior], X, y)
     rng = np.random.RandomState(0)
     draws = [rng.standard_normal((60, 1)).astype(np.float32), rng.standard_normal((60, 2)).astype(np.float32)]
-    before, network._training = network._training, _Training(network.stages()[0], testing=True, noise=Replay(draws))
-    try:
-        critic = {name: t.numpy() for name, t in network._critic_terms(batch).items()}
-        encoder = {name: t.numpy() for name, t in network._regularisation_terms(batch).items()}
-    finally:
-        network._training = before
+    step = step_of(network, noise=Replay(draws))
+    critic = {name: t.numpy() for name, t in network.critic_terms(batch, step).items()}
+    encoder = {name: t.numpy() for name, t in network.regularisation_terms(batch, step).items()}
     z, log_q = code(models[prior], X)
     drawn = np.searchsorted(np.cumsum(network.class_prior)[:-1], norm.cdf(draws[0][:, 0]))
     component = np.where(y >= 0, y, drawn)
@@ -127,8 +124,8 @@ def test_an_objective_changes_its_own_layers_only(rows, objective):
     before = {id(v): v.numpy().copy() for v in network.trainable_variables}
     stage = network.stages()[-1]
     alone = dataclasses.replace(stage, objectives={objective: stage.objectives[objective]})
-    network.prepare(alone, lambda: FlatAdamW(1e-2), 10, X.shape[1], False, True)
-    network._update(batch_of(model, X, y))
+    network.held.terms[stage.name] = []  # the loss is told alone, since other players have no terms now
+    training_step(network, alone)._update(batch_of(model, X, y))
     changed = {id(v) for v in network.trainable_variables if not np.array_equal(v.numpy(), before[id(v)])}
     assert changed <= own
     critics = {id(v) for v in [*network.z_critic.trainable_variables, *network.y_critic.trainable_variables]}
@@ -169,9 +166,8 @@ def test_no_gradient_of_the_classification_on_unlabelled_rows(models, rows):
     x = tf.constant(rows[0], tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        term = tf.reduce_sum(
-            network._reconstruction_terms({"x": x, "y": tf.fill([60], -1), "weight": tf.ones(60)})["classification"]
-        )
+        batch = {"x": x, "y": tf.fill([60], -1), "weight": tf.ones(60)}
+        term = tf.reduce_sum(network.reconstruction_terms(batch, step_of(network, "build"))["classification"])
     assert float(term) == 0
     assert np.all(tape.gradient(term, x).numpy() == 0)
 
@@ -187,11 +183,11 @@ def test_neighbouring_means_of_the_mixture_are_four_apart(n_classes, latent_dim)
 
 def test_classes_are_drawn_from_the_prior_and_samples_from_their_component(models):
     network = models["mixture"].network_
-    drawn = network._drawn_classes(tf.zeros((20_000, 5))).numpy()
+    drawn = network.drawn_classes(tf.zeros((20_000, 5)), step_of(network, noise=Noise(0))).numpy()
     error = np.sqrt(network.class_prior * (1 - network.class_prior) / 20_000)
     assert (np.abs(drawn.mean(axis=0) - network.class_prior) < 5 * error).all()
     labels = tf.one_hot([0, 1, 2], K)
-    np.testing.assert_allclose(network._prior_mean(labels), mixture_means(K, 2), rtol=1e-6)
+    np.testing.assert_allclose(network.prior_mean(labels), mixture_means(K, 2), rtol=1e-6)
 
 
 def test_decoding_without_a_label_is_the_mean_over_classes(models):

@@ -5,15 +5,19 @@ import pickle
 import numpy as np
 import pytest
 import tensorflow as tf
+from instances import step_of, training_step
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import norm
 
 import keras_ssvae as ks
 from keras_ssvae.models.ladder_vae import _level_dims
-from keras_ssvae.networks.base import _FixedNoise
+from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import noise
-from keras_ssvae.nn.normalization import BatchNormalization, precision_weighted, relative_gaussian_kl
-from keras_ssvae.training.optimizers import FlatAdamW
+from keras_ssvae.nn.losses import precision_weighted, relative_gaussian_kl
+from keras_ssvae.nn.noise import FixedNoise, Noise
+from keras_ssvae.nn.normalization import BatchNormalization
+from keras_ssvae.training.step import TrainingStep
+from keras_ssvae.training.trainer import complete_stages
 
 K = 3
 
@@ -110,7 +114,7 @@ def walk(network, x, k, eps, likely):
         z = mean + scale * eps[i]
         log_ratio += (norm(prior[0], prior_scale).logpdf(z) - norm(mean, scale).logpdf(z)).sum(axis=-1)
         h = network.down[i](tf.constant(z.astype(np.float32)))
-    location = network.likelihood(network.bottom_model(h)).numpy()
+    location = network.likelihood(network.decoder(h)).numpy()
     log_p = norm(location, network.likelihood.parts[0].scale().numpy()).logpdf(x).sum(axis=1)
     return log_p, kl, log_ratio
 
@@ -118,7 +122,7 @@ def walk(network, x, k, eps, likely):
 def read(model, X):
     """x as the network reads it, what it says of each level, and log q(y | x)."""
     network, x = model.network_, model.table_.encode(X).x
-    features = network._ascend(tf.constant(x))
+    features = network.ascend({"inputs": tf.constant(x)})
     likely = [head(layer, d) for layer, d in zip(network.heads, features, strict=True)]
     return x, likely, log_softmax(network.pi(features[-1]).numpy(), axis=1)
 
@@ -127,7 +131,7 @@ def test_loss_equals_the_bound_by_brute_force_over_classes(deep, rows):
     model, (X, y) = deep, rows
     network = model.network_
     x, likely, log_q = read(model, X)
-    fixed = _FixedNoise(network.seed)  # the top is drawn first, then level by level downwards
+    fixed = FixedNoise(network.seed)  # the top is drawn first, then level by level downwards
     eps = [fixed.normal(tf.zeros((1, dim))).numpy() for dim in reversed(network.level_dims)][::-1]
     walks = [walk(network, x, k, eps, likely) for k in range(K)]
     r = np.where((y >= 0)[:, None], np.eye(K)[y], np.exp(log_q))
@@ -161,7 +165,7 @@ def test_a_ladder_of_one_level_is_a_variational_autoencoder(rows):
     z_mean = d @ gaussian.mean.kernel.numpy() + gaussian.mean.bias.numpy()
     raw = d @ gaussian.log_variance.kernel.numpy() + gaussian.log_variance.bias.numpy()
     log_variance = 9 * np.tanh((raw + 3) / 9) - 3
-    z = z_mean + np.exp(0.5 * log_variance) * _FixedNoise(network.seed).normal(tf.zeros((1, 2))).numpy()
+    z = z_mean + np.exp(0.5 * log_variance) * FixedNoise(network.seed).normal(tf.zeros((1, 2))).numpy()
     merge = network.merge
     h = np.tanh(z @ merge.dense.kernel.numpy() + merge.dense.bias.numpy() + merge.shift.numpy()[0])
     location = h @ network.likelihood.head.kernel.numpy() + network.likelihood.head.bias.numpy()
@@ -174,7 +178,7 @@ def test_classification_term_has_no_gradient_on_unlabelled_rows(model, rows):
     network, x = model.network_, tf.constant(rows[0])
     with tf.GradientTape() as tape:
         tape.watch(x)
-        term = tf.reduce_sum(network._classification(tf.fill([60], -1), network._logits(x)))
+        term = tf.reduce_sum(network.classification(tf.fill([60], -1), network.logits({"inputs": x})))
     assert float(term) == 0
     assert np.all(tape.gradient(term, x).numpy() == 0)
 
@@ -183,7 +187,7 @@ def test_the_objective_trains_every_layer(deep, rows):
     network = deep.network_
     batch = {"x": tf.constant(deep.table_.encode(rows[0]).x), "y": tf.constant(rows[1], tf.int32), "weight": tf.ones(60)}
     with tf.GradientTape() as tape:
-        loss, _ = network._loss(batch, "loss", training=False)
+        loss, _ = TrainingStep(network)._loss(batch, "loss", step_of(network, "build", Noise(0)))
     gradients = tape.gradient(loss, network.trainable_variables)
     assert all(g is not None and np.abs(g).sum() > 0 for g in gradients)
     (stage,) = network.stages()
@@ -193,13 +197,9 @@ def test_the_objective_trains_every_layer(deep, rows):
 def test_kl_terms_of_all_levels_rise_over_the_warm_up(rows):
     network = fitted(*rows, kl_warmup=0.5, epochs=1).network_
     batch = {"x": tf.constant(rows[0][:8]), "y": tf.fill([8], -1), "weight": tf.ones(8)}
-    network.total_steps.assign(100.0)
-    network._training.noise = _FixedNoise(0)
     kl = {}
     for step in (0, 25, 50, 100):
-        network.step.assign(step)
-        network._training.noise.calls = 0
-        terms = network(batch, objective="loss", training=False)
+        terms = network(batch, objective="loss", step=step_of(network, "build", progress=step / 100))
         kl[step] = np.stack([terms[name] for name in ("kl_latent_1", "kl_latent_2")])
     assert np.all(kl[0] == 0)
     assert np.all(kl[100] > 0)
@@ -284,8 +284,7 @@ def test_running_means_move_in_optimizer_steps_only(rows):
     assert len(before) == 2 * 3
     model.predict(X + 5), model.score_samples(X + 5), model.reconstruct(X + 5), model.loss_terms(X + 5, y)
     batch = {"x": tf.constant(X + 5)[None], "y": tf.constant(y, tf.int32)[None], "weight": tf.ones((1, 60))}
-    network.prepare(network.stages()[0], lambda: FlatAdamW(1e-2), 10, 5, False, True)
-    network.test_step(batch)
+    training_step(network, network.stages()[0]).evaluate_chunk(batch)
     for now, then in zip(running(), before, strict=True):
         np.testing.assert_array_equal(now, then)
 
@@ -349,7 +348,7 @@ def test_decoding_goes_down_the_means_of_the_priors(deep):
         h = network.merge(tf.constant(z), onehot(k, 4))
         for i in (1, 0):
             h = network.down[i](network.prior_heads[i](h)[0])
-        expected += network.class_prior[k] * network.likelihood(network.bottom_model(h)).numpy()
+        expected += network.class_prior[k] * network.likelihood(network.decoder(h)).numpy()
     np.testing.assert_allclose(deep.inverse_transform(z), deep.table_.decode(expected), rtol=1e-4, atol=1e-4)
 
 
@@ -359,7 +358,7 @@ def test_samples_have_the_moments_of_the_ancestral_model(model):
     z = tf.constant(rng.standard_normal((20000, 2)), tf.float32)
     mean, log_variance = network.prior_heads[0](network.merge(z, onehot(1, 20000)))
     z = mean + tf.exp(0.5 * log_variance) * rng.standard_normal(mean.shape).astype(np.float32)
-    means = model.table_.decode(network.likelihood(network.bottom_model(network.down[0](z))).numpy())
+    means = model.table_.decode(network.likelihood(network.decoder(network.down[0](z))).numpy())
     draws, _ = model.sample(4000, y=int(model.classes_[1]), random_state=0)
     error = draws.std(axis=0) / np.sqrt(4000) + means.std(axis=0) / np.sqrt(20000)
     np.testing.assert_array_less(np.abs(draws.mean(axis=0) - means.mean(axis=0)), 5 * error)
@@ -380,8 +379,8 @@ def bodies():
 def test_bodies_of_the_user_stand_below_the_levels(rows, sizes):
     X, y = rows
     model = fitted(X, y, **bodies(), hidden_layer_sizes=sizes, latent_dim=2 if len(sizes) == 2 else 4, epochs=2)
-    assert model.network_.read_model.output_shape == (None, 7)
-    assert model.network_.bottom_model.input_shape == (None, 4)
+    assert model.network_.encoder.output_shape == (None, 7)
+    assert model.network_.decoder.input_shape == (None, 4)
     assert model.reconstruct(X).shape == X.shape
     assert np.isfinite(model.score_samples(X)).all()
 
@@ -389,7 +388,7 @@ def test_bodies_of_the_user_stand_below_the_levels(rows, sizes):
 def test_convolutions_below_the_levels():
     X = np.random.RandomState(0).randint(0, 255, (20, 12, 12)).astype(np.uint8)
     model = fitted(X, None, encoder="conv", epochs=1)
-    assert not model.network_.compiles
+    assert not any(stage.compiles for stage in complete_stages(model.network_))
     assert model.reconstruct(X).shape == X.shape
 
 
@@ -414,12 +413,15 @@ def test_levels_double_downwards_up_to_their_units():
 
 def test_execution_does_not_change_the_loss(rows):
     network = fitted(*rows, epochs=1).network_
-    network.prepare(network.stages()[0], lambda: FlatAdamW(1e-2), 10, 5, False, True)
+    (stage,) = network.stages()
+    training = training_step(network, stage)
     batch = {"x": tf.constant(rows[0]), "y": tf.constant(rows[1], tf.int32), "weight": tf.linspace(0.0, 2.0, 60)}
-    state = [(v, v.numpy().copy()) for v in network.variables]
+    state = [(v, v.numpy().copy()) for v in [*network.variables, training.noise.state]]
 
     def step():
-        loss, means = network._loss(batch, "loss", training=True)
+        progress = training.steps_done / training.total_steps
+        context = StepContext("train", stage, training.noise, progress=progress, current_rate=lambda: 1e-2)
+        loss, means = training._loss(batch, "loss", context)
         return tf.stack([loss, *means.values(), tf.reduce_sum(network.up[1].normalize.variance)])
 
     values = []

@@ -7,9 +7,9 @@ from scipy.special import log_softmax, logsumexp, softmax
 from scipy.stats import norm
 
 import keras_ssvae as ks
-from keras_ssvae.networks.base import _FixedNoise
 from keras_ssvae.nn import losses
 from keras_ssvae.nn.layers import LabelMerge
+from keras_ssvae.nn.noise import FixedNoise
 
 K = 3
 SMALL = {"latent_dim": 2, "hidden_layer_sizes": (8,), "epochs": 3, "batch_size": 32, "random_state": 0}
@@ -33,20 +33,20 @@ def by_hand(network, x, features, eps):
         mean, log_variance = (t.numpy() for t in network.latent_head(network.latent_merge(features, y)))
         deviation = np.exp(0.5 * log_variance)
         z = mean + deviation * eps
-        log_p[:, k] = norm(network._location(tf.constant(z), y).numpy(), scale).logpdf(x).sum(axis=1)
+        log_p[:, k] = norm(network.location(tf.constant(z), y).numpy(), scale).logpdf(x).sum(axis=1)
         kl[:, k] = 0.5 * (mean**2 + deviation**2 - 1 - log_variance).sum(axis=1)
         log_ratio[:, k] = (norm.logpdf(z) - norm(mean, deviation).logpdf(z)).sum(axis=1)
     return log_p, kl, log_ratio
 
 
 def fixed_noise(network):
-    return _FixedNoise(network.seed).normal(tf.zeros((1, network.latent_dim))).numpy()
+    return FixedNoise(network.seed).normal(tf.zeros((1, network.latent_dim))).numpy()
 
 
 def test_the_bound_of_m2_is_that_of_the_paper_class_by_class(model, rows):
     X, y = rows
     network, x = model.network_, model.table_.encode(X).x
-    features = network._features(tf.constant(x))
+    features = network.features({"inputs": tf.constant(x)})
     log_p, kl, _ = by_hand(network, x, features, fixed_noise(network))
     log_q, log_prior = log_softmax(network.pi(features).numpy(), axis=1), np.log(network.class_prior)
     bound = log_p + log_prior - kl  # Kingma et al. 2014, eq. 6
@@ -60,7 +60,7 @@ def test_the_score_of_m2_is_the_log_mean_weight_over_draws_and_classes(model, ro
 
     X = rows[0][:5]
     network, x = model.network_, model.table_.encode(X).x
-    features = network._features(tf.constant(x))
+    features = network.features({"inputs": tf.constant(x)})
     draws = noise.normal((network.seed, 0), (7, 1, network.latent_dim)).numpy()
     weights = []
     for eps in draws:
@@ -72,7 +72,7 @@ def test_the_score_of_m2_is_the_log_mean_weight_over_draws_and_classes(model, ro
 def test_the_latent_variables_of_m2_are_the_mean_over_classes(model, rows):
     X, _ = rows
     network, x = model.network_, model.table_.encode(X).x
-    features = network._features(tf.constant(x))
+    features = network.features({"inputs": tf.constant(x)})
     means = [network.latent_head(network.latent_merge(features, one_hot(k, 60)))[0].numpy() for k in range(K)]
     np.testing.assert_allclose(model.transform(X), np.einsum("rk,krd->rd", model.predict_proba(X), means), rtol=1e-4, atol=1e-5)
 
@@ -193,12 +193,12 @@ def test_samples_of_m1m2_are_rows_that_it_predicts_to_be_of_the_class(rows):
     model = ks.M1M2(code_layer_sizes=(8,), **{**SMALL, "epochs": 120}).fit(*rows)
     network = model.network_
     codes = np.repeat(np.arange(K), 200)
-    draws = super(type(network), network)._drawn_code(codes, np.random.RandomState(0))
-    chosen = network._drawn_code(codes, np.random.RandomState(0))
+    draws = super(type(network), network).drawn_code(codes, np.random.RandomState(0))
+    chosen = network.drawn_code(codes, np.random.RandomState(0))
 
     def share(u):
-        x = network.observation.mean(network.code.decode(u))
-        return np.mean(network.class_logits(x, tf.ones_like(x)).numpy().argmax(axis=1) == codes)
+        x = network.observation.mean(network.lower.decode(u))
+        return np.mean(network.class_logits({"x": x, "observed": tf.ones_like(x)}).numpy().argmax(axis=1) == codes)
 
     assert chosen.shape == draws.shape
     assert share(draws) < 0.8
@@ -216,11 +216,11 @@ def conditional(rows):
 def test_the_loss_of_the_conditional_vae_is_half_unknown_and_half_its_label_or_a_mixture(conditional, rows):
     X, y = rows
     network, x = conditional.network_, conditional.table_.encode(X).x
-    features, eps = network._features(tf.constant(x)), fixed_noise(network)
+    features, eps = network.features({"inputs": tf.constant(x)}), fixed_noise(network)
     log_p, kl, _ = by_hand(network, x, features, eps)
     unknown = tf.zeros((60, K))
     mean, log_variance = (t.numpy() for t in network.latent_head(network.latent_merge(features, unknown)))
-    location = network._location(tf.constant(mean + np.exp(0.5 * log_variance) * eps), unknown).numpy()
+    location = network.location(tf.constant(mean + np.exp(0.5 * log_variance) * eps), unknown).numpy()
     free = -norm(location, network.likelihood.parts[0].scale().numpy()).logpdf(x).sum(axis=1)
     free += 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1)
     joint = log_p - kl + np.log(network.class_prior)
@@ -232,7 +232,7 @@ def test_the_loss_of_the_conditional_vae_is_half_unknown_and_half_its_label_or_a
 def test_the_conditional_vae_predicts_by_bayes_rule_at_the_means(conditional, rows):
     X, _ = rows
     network, x = conditional.network_, conditional.table_.encode(X).x
-    log_p, kl, _ = by_hand(network, x, network._features(tf.constant(x)), 0.0)
+    log_p, kl, _ = by_hand(network, x, network.features({"inputs": tf.constant(x)}), 0.0)
     expected = softmax((log_p - kl + np.log(network.class_prior)) / np.sqrt(5), axis=1)
     np.testing.assert_allclose(conditional.predict_proba(X), expected, rtol=1e-3, atol=1e-5)
 

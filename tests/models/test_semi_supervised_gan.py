@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from instances import step_of, training_step
 from scipy.special import log_softmax
 from scipy.stats import norm
 
 import keras_ssvae as ks
 from keras_ssvae.models.semi_supervised_gan import NoisyBody, feature_matching
-from keras_ssvae.networks.base import _FixedNoise, _Training
 from keras_ssvae.networks.classifier import CANDIDATES
-from keras_ssvae.training.optimizers import FlatAdamW
+from keras_ssvae.nn.noise import FixedNoise, Noise
 
 K = 3
 
@@ -32,7 +32,7 @@ def model(rows):
 def logits_of(network, inputs):
     """From the weights, with NumPy."""
     h = np.asarray(inputs)
-    for layer in network.body.dense:
+    for layer in network.encoder.dense:
         direction, bias = (w.numpy() for w in layer.weights)
         h = np.sqrt(2) * h @ direction / np.linalg.norm(direction, axis=0) + bias
         h = h / (1 + np.exp(-h))
@@ -57,10 +57,10 @@ def test_the_game_is_classification_among_the_classes_and_generated(model, rows)
     expected = np.where(y >= 0, -3 * (log_p[np.arange(60), y] - log_real), 0)
     np.testing.assert_allclose(got["classification"], expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(model.score_samples(X), log_real - log_p[:, K], rtol=1e-4, atol=1e-5)  # log D / (1 - D)
-    noise = _FixedNoise(network.seed)
+    noise = FixedNoise(network.seed)
     drawn = np.searchsorted(np.cumsum(network.class_prior)[:-1], norm.cdf(noise.normal(tf.zeros((1, 1))).numpy()[0, 0]))
     z = noise.normal(tf.zeros((1, 2)))
-    generated = network._location(z, tf.one_hot([drawn], K))
+    generated = network.location(z, tf.one_hot([drawn], K))
     log_p = log_softmax(np.append(logits_of(network, generated)[0], 0))
     np.testing.assert_allclose(got["fake"], np.full(60, -log_p[K]), rtol=1e-4)
 
@@ -75,15 +75,11 @@ def test_feature_matching_by_hand():
 
 def test_the_generator_is_judged_by_its_features_and_its_class(model, rows):
     network, batch = model.network_, batch_of(model, *rows)
-    before, network._training = network._training, _Training(network.stages()[0], testing=True, noise=_FixedNoise(0))
-    try:
-        got = {name: t.numpy() for name, t in network._generator_terms(batch).items()}
-        network._training.noise = _FixedNoise(0)
-        labels = network._drawn_classes(batch["x"])
-        generated = network._generated(batch, labels)
-    finally:
-        network._training = before
-    features = [network.body(tf.constant(v)).numpy() for v in (batch["x"], generated)]
+    got = {name: t.numpy() for name, t in network.generator_terms(batch, step_of(network)).items()}
+    step = step_of(network)  # the same noise
+    labels = network.drawn_classes(batch["x"], step)
+    generated = network.generated(batch, labels, step)
+    features = [network.encoder(tf.constant(v)).numpy() for v in (batch["x"], generated)]
     gap = features[0].mean(axis=0) - features[1].mean(axis=0)
     np.testing.assert_allclose(got["feature_matching"], np.full(60, (gap**2).sum()), rtol=1e-4)
     log_q = log_softmax(logits_of(network, generated), axis=1)
@@ -99,8 +95,8 @@ def test_an_objective_changes_its_own_layers_only(rows, objective):
     before = {id(v): v.numpy().copy() for v in network.trainable_variables}
     stage = network.stages()[-1]
     alone = dataclasses.replace(stage, objectives={objective: stage.objectives[objective]})
-    network.prepare(alone, lambda: FlatAdamW(1e-2), 10, X.shape[1], False, True)
-    network._update(batch_of(model, X, y))
+    network.held.terms[stage.name] = []  # the loss is told alone, since other players have no terms now
+    training_step(network, alone)._update(batch_of(model, X, y))
     changed = {id(v) for v in network.trainable_variables if not np.array_equal(v.numpy(), before[id(v)])}
     assert changed
     assert changed <= own
@@ -111,9 +107,8 @@ def test_no_gradient_of_the_classification_on_unlabelled_rows(model, rows):
     x = tf.constant(rows[0], tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        term = tf.reduce_sum(
-            network._discriminator_terms({"x": x, "y": tf.fill([60], -1), "weight": tf.ones(60)})["classification"]
-        )
+        batch = {"x": x, "y": tf.fill([60], -1), "weight": tf.ones(60)}
+        term = tf.reduce_sum(network.discriminator_terms(batch, step_of(network, "build"))["classification"])
     assert float(term) == 0
     assert np.all(tape.gradient(term, x).numpy() == 0)
 
@@ -139,11 +134,11 @@ def test_generated_rows_are_read_in_the_space_of_rows():
     frame.loc[::3, "a"] = np.nan
     frame.loc[::4, "b"] = None
     model = fitted(frame, np.arange(40) % 2)
-    encoded = model._encode(frame)[:]
+    encoded = model._rows(frame)[:]
     network = model.network_
     batch = {"x": tf.constant(encoded.x), "observed": tf.constant(encoded.observed)}
     real = network.observation.features(batch["x"], batch["observed"]).numpy()
-    generated = network._generated(batch, tf.one_hot(np.arange(40) % 2, 2)).numpy()
+    generated = network.generated(batch, tf.one_hot(np.arange(40) % 2, 2), step_of(network, noise=Noise(0))).numpy()
     assert generated.shape == real.shape
     part = next(i for i, p in enumerate(network.observation.parts) if p.n_levels == 3)
     start = sum(p.n_features for p in network.observation.parts[:part])
@@ -159,12 +154,12 @@ def test_a_sample_takes_the_first_candidate_of_its_class_or_the_likeliest(rows):
     network, n = fitted(*rows).network_, CANDIDATES
     z = np.random.RandomState(0).standard_normal((100 * n, 2)).astype(np.float32)
     network.pi.bias.assign([0.0, -0.5, 0.0])  # so that some rows have candidates of the class, and some none
-    log_q = log_softmax(logits_of(network, network._location(tf.constant(z), tf.one_hot(np.full(100 * n, 1), K))), axis=1)
+    log_q = log_softmax(logits_of(network, network.location(tf.constant(z), tf.one_hot(np.full(100 * n, 1), K))), axis=1)
     expected = []
     for candidates, of_row in zip(log_q.reshape(100, n, K), z.reshape(100, n, 2), strict=True):
         hits = np.flatnonzero(candidates.argmax(axis=1) == 1)
         expected.append(of_row[hits[0] if len(hits) else candidates[:, 1].argmax()])
-    rows_of_class = network._location(tf.constant(expected), tf.one_hot(np.full(100, 1), K))
+    rows_of_class = network.location(tf.constant(expected), tf.one_hot(np.full(100, 1), K))
     sample = network.sample(np.full(100, 1), np.random.RandomState(0), np.ones(len(network.drawn), bool) & ~network.drawn)
     continuous = ~network.drawn
     np.testing.assert_allclose(sample[:, continuous], network.observation.mean(rows_of_class).numpy()[:, continuous], rtol=1e-5)

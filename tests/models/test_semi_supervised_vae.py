@@ -4,11 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from instances import step_of
 from scipy.special import log_softmax, logsumexp, softmax
 from scipy.stats import multivariate_normal, norm
 
 import keras_ssvae as ks
-from keras_ssvae.data.tables import PreparedRows
+from keras_ssvae.data.rows import PreparedRows
+from keras_ssvae.nn.noise import FixedNoise
+from keras_ssvae.training.step import TrainingStep
 
 K = 3
 
@@ -33,22 +36,20 @@ def by_hand(model, X):
     """log p(x | z, y) by class, log q(y | x), the KL of z and z itself, from the network's weights with NumPy and scipy."""
     network = model.network_
     x = tf.constant(model.table_.encode(X).x)
-    mean, log_variance, logits = (t.numpy() for t in network._top(x))
+    mean, log_variance, logits = (t.numpy() for t in network.posterior({"inputs": x}))
     noise_row = network_noise(network, mean)
     z = mean + np.exp(0.5 * log_variance) * noise_row
     log_p = np.empty((len(X), K))
     for k in range(K):
         r = np.tile(np.eye(K, dtype=np.float32)[k], (len(X), 1))
-        location = network._location(tf.constant(z), tf.constant(r)).numpy()
+        location = network.location(tf.constant(z), tf.constant(r)).numpy()
         log_p[:, k] = norm(location, network.likelihood.parts[0].scale().numpy()).logpdf(x.numpy()).sum(axis=1)
     kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1)
     return log_p, log_softmax(logits, axis=1), kl
 
 
 def network_noise(network, like):
-    from keras_ssvae.networks.base import _FixedNoise
-
-    return _FixedNoise(network.seed).normal(tf.constant(like)).numpy()[:1]
+    return FixedNoise(network.seed).normal(tf.constant(like)).numpy()[:1]
 
 
 def test_loss_equals_the_textbook_bounds_of_labelled_and_unlabelled_rows(model, rows):
@@ -74,7 +75,7 @@ def test_classification_term_has_no_gradient_on_unlabelled_rows(rows, label_inpu
     x = tf.constant(X, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        values, _ = network._bound_terms(x, {"x": x}, tf.fill([60], -1))
+        values, _ = network.bound_terms({"inputs": x, "x": x}, tf.fill([60], -1), step_of(network, "build"))
         term = tf.reduce_sum(values["classification"])
     assert float(term) == 0
     assert np.all(tape.gradient(term, x).numpy() == 0)
@@ -85,10 +86,10 @@ def test_soft_label_input_decodes_once_with_the_label_or_pi(rows):
     model = fitted(X, y, label_input="soft")
     network = model.network_
     x = tf.constant(model.table_.encode(X).x)
-    mean, log_variance, logits = (t.numpy() for t in network._top(x))
+    mean, log_variance, logits = (t.numpy() for t in network.posterior({"inputs": x}))
     z = mean + np.exp(0.5 * log_variance) * network_noise(network, mean)
     r = np.where((y >= 0)[:, None], np.eye(K)[y], softmax(logits, axis=1)).astype(np.float32)
-    location = network._location(tf.constant(z), tf.constant(r)).numpy()
+    location = network.location(tf.constant(z), tf.constant(r)).numpy()
     expected = -norm(location, network.likelihood.parts[0].scale().numpy()).logpdf(x.numpy()).sum(axis=1)
     np.testing.assert_allclose(model.loss_terms(X, y)["reconstruction"], expected, rtol=1e-4)
 
@@ -131,12 +132,12 @@ def test_score_with_a_code_is_the_log_mean_weight_of_the_whole_hierarchy(coded, 
     network, X = coded.network_, rows[0][:4]
     x = coded.table_.encode(X).x
     draws = noise.normal((network.seed, 0), (6, 1, 5)).numpy()
-    code = network.code
+    code = network.lower
     mean, log_variance = (t.numpy() for t in code.encode(tf.constant(x)))
     shift, spread, active = (v.numpy() for v in (code.shift, code.spread, code.active))
     weights = []
     v_mean = ((mean - shift) / spread * active).astype(np.float32)
-    z_mean, z_log_variance, _ = (t.numpy() for t in network._top(tf.constant(v_mean)))
+    z_mean, z_log_variance, _ = (t.numpy() for t in network.posterior({"inputs": tf.constant(v_mean)}))
     for eps in draws:
         u = mean + np.exp(0.5 * log_variance) * eps[:, 2:]
         v = ((u - shift) / spread * active).astype(np.float32)
@@ -145,7 +146,7 @@ def test_score_with_a_code_is_the_log_mean_weight_of_the_whole_hierarchy(coded, 
         log_p_u = []
         for k in range(K):
             r = tf.constant(np.tile(np.eye(K, dtype=np.float32)[k], (4, 1)))
-            by_dim = norm(network._location(tf.constant(z), r).numpy(), scale).logpdf(v) - np.log(spread)
+            by_dim = norm(network.location(tf.constant(z), r).numpy(), scale).logpdf(v) - np.log(spread)
             by_dim = np.where(active > 0, by_dim, norm.logpdf(u))
             log_p_u.append(np.log(network.class_prior[k]) + by_dim.sum(axis=1))
         log_p_x = norm(code.decode(tf.constant(u)).numpy(), code.likelihood.parts[0].scale().numpy()).logpdf(x).sum(axis=1)
@@ -195,7 +196,7 @@ def test_the_code_s_variance_grows_by_that_of_its_draws_before_all_is_trained_to
     before = network.likelihood.parts[0].scale().numpy()
     network.end_stage("semi-supervised", lambda: model.table_.encode(X))
     x = tf.constant(model.table_.encode(X).x)
-    noise = np.exp(network.code.encode(x)[1].numpy()).mean(axis=0) / np.square(network.code.spread.numpy())
+    noise = np.exp(network.lower.encode(x)[1].numpy()).mean(axis=0) / np.square(network.lower.spread.numpy())
     np.testing.assert_allclose(network.likelihood.parts[0].scale().numpy(), np.sqrt(before**2 + noise), rtol=1e-4)
 
 
@@ -220,7 +221,7 @@ def test_labels_get_through_a_collapsed_code():
     rng = np.random.RandomState(0)
     X = (rng.rand(400, 30) < 0.5).astype(float)  # independent columns: the code has nothing to gain from any of them
     model = fitted(X, X[:, 0], code_dim=8, code_layer_sizes=(32,), epochs=200, learning_rate=5e-3, jit_compile=False)
-    assert model.network_.code.active.numpy().sum() >= 2
+    assert model.network_.lower.active.numpy().sum() >= 2
     assert model.score(X, X[:, 0]) > 0.9
 
 
@@ -245,7 +246,7 @@ def test_any_vae_of_keras_gets_a_pi_layer(rows):
     before = [w.copy() for w in encoder.get_weights()]
     model = fitted(X, y, encoder=encoder, decoder=decoder, epochs=100)
     assert model.score(X, y) > 0.9
-    assert model.network_.top.gives == "gaussian"
+    assert model.network_.encoder_body.gives == "gaussian"
     np.testing.assert_array_equal([w.sum() for w in encoder.get_weights()], [w.sum() for w in before])
 
 
@@ -257,9 +258,9 @@ def test_from_a_trained_keras_vae_the_fit_starts_with_its_weights(rows):
 
     model = ks.SemiSupervisedVAE.from_vae(Trained, epochs=1, learning_rate=1e-12, random_state=0).fit(X, y)
     x = tf.constant(model.table_.encode(X).x)
-    np.testing.assert_allclose(model.network_._top(x)[0], Trained.encoder(x)[0], atol=1e-4)
+    np.testing.assert_allclose(model.network_.posterior({"inputs": x})[0], Trained.encoder(x)[0], atol=1e-4)
     z = tf.zeros((1, 2))
-    np.testing.assert_allclose(model.network_._location(z, tf.one_hot([0], K)), Trained.decoder(z), atol=1e-4)
+    np.testing.assert_allclose(model.network_.location(z, tf.one_hot([0], K)), Trained.decoder(z), atol=1e-4)
 
 
 def test_from_vae_refuses_what_is_no_vae():
@@ -278,11 +279,8 @@ def test_rows_of_weight_zero_change_no_gradient(model, rows):
             "y": tf.constant([0, 1, 2, -1] * 3),
             "weight": tf.constant([1.0] * 8 + [0.0] * 4),
         }
-        network._training.noise = __import__("keras_ssvae.networks.base").network._FixedNoise(0)
-        network._training.testing = True  # without the consistency term, which mixes rows
         with tf.GradientTape() as tape:
-            loss, _ = network._loss(batch, "loss", training=True)
-        network._training.noise, network._training.testing = None, False
+            loss, _ = TrainingStep(network)._loss(batch, "loss", step_of(network))  # no consistency term, which mixes rows
         return [g.numpy() for g in tape.gradient(loss, network.trainable_variables) if g is not None]
 
     for clean, huge in zip(gradients(0.0), gradients(1e9), strict=True):
@@ -292,9 +290,9 @@ def test_rows_of_weight_zero_change_no_gradient(model, rows):
 def test_padding_of_a_block_changes_nothing(model):
     x = np.random.RandomState(1).standard_normal((40, 5)).astype(np.float32)
     observed = np.ones_like(x)
-    clean = model.network_.class_logits(tf.constant(x), tf.constant(observed)).numpy()
+    clean = model.network_.class_logits({"x": tf.constant(x), "observed": tf.constant(observed)}).numpy()
     x[30:] = 1e9
-    huge = model.network_.class_logits(tf.constant(x), tf.constant(observed)).numpy()
+    huge = model.network_.class_logits({"x": tf.constant(x), "observed": tf.constant(observed)}).numpy()
     np.testing.assert_array_equal(huge[:30], clean[:30])
 
 

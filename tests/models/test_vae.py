@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import keras_ssvae as ks
-from keras_ssvae.networks.base import _FixedNoise
+from keras_ssvae.nn.noise import FixedNoise
 
 SMALL = {"latent_dim": 2, "hidden_layer_sizes": (8,), "epochs": 3, "batch_size": 32, "random_state": 0}
 
@@ -25,11 +25,11 @@ def pieces(model, X):
     """q(z | x) and a function of z that gives log p(x | z), in NumPy."""
     network = model.network_
     x = model.table_.encode(X).x
-    mean, log_variance = (t.numpy() for t in network._posterior(tf.constant(x)))
+    mean, log_variance = (t.numpy() for t in network.posterior({"inputs": tf.constant(x)}))
     scale = network.likelihood.parts[0].scale().numpy()
 
     def log_p(z):
-        return norm(network._location(tf.constant(z, tf.float32)).numpy(), scale).logpdf(x).sum(axis=1)
+        return norm(network.location(tf.constant(z, tf.float32)).numpy(), scale).logpdf(x).sum(axis=1)
 
     return mean, np.exp(0.5 * log_variance), log_p
 
@@ -37,7 +37,7 @@ def pieces(model, X):
 def test_the_loss_is_the_negative_bound_with_a_weighted_kl_term(X):
     model = ks.VAE(beta=3.0, **SMALL).fit(X)
     mean, deviation, log_p = pieces(model, X)
-    eps = _FixedNoise(model.network_.seed).normal(tf.constant(mean)).numpy()
+    eps = FixedNoise(model.network_.seed).normal(tf.constant(mean)).numpy()
     terms = model.loss_terms(X)
     np.testing.assert_allclose(terms["reconstruction"], -log_p(mean + deviation * eps), rtol=1e-4)
     kl = 0.5 * (mean**2 + deviation**2 - 1 - 2 * np.log(deviation)).sum(axis=1)
@@ -47,7 +47,7 @@ def test_the_loss_is_the_negative_bound_with_a_weighted_kl_term(X):
 def test_the_importance_weighted_loss_is_the_log_mean_of_its_weights(X):
     model = ks.VAE(n_importance=4, **SMALL).fit(X)
     mean, deviation, log_p = pieces(model, X)
-    eps = _FixedNoise(model.network_.seed).normal(tf.zeros((1, 8))).numpy().reshape(4, 2)
+    eps = FixedNoise(model.network_.seed).normal(tf.zeros((1, 8))).numpy().reshape(4, 2)
     assert len(np.unique(eps)) == 8
     weights = []
     for e in eps:

@@ -1,7 +1,7 @@
 """Questions in blocks: the block a row falls into, its neighbours and the padding never reach its answer."""
 
-import functools
 import tracemalloc
+import types
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_ssvae as ks
-from keras_ssvae.data.tables import LazyRows, PreparedRows
+from keras_ssvae.data.rows import LazyRows, PreparedRows
 from keras_ssvae.networks import inference
 
 SIZES = [1, 31, 32, 33, 256, 257, 2048, 2049, 5000]
@@ -20,22 +20,21 @@ class Questions:
     """Answers row by row, as a trained network does, and keeps a record of the shapes it was asked in."""
 
     def __init__(self):
-        self.shapes = []
+        self.shapes, self.held = [], types.SimpleNamespace(functions={})
         keras.utils.set_random_seed(0)
         self.model = keras.Sequential([keras.Input((COLUMNS,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(3)])
 
-    def graph_function(self, method, **settings):
-        return tf.function(functools.partial(getattr(self, method), **settings), reduce_retracing=True)
+    def dense(self, batch):
+        self.shapes.append(batch["x"].shape[0])
+        return self.model(batch["x"])
 
-    def dense(self, x, observed):
-        self.shapes.append(x.shape[0])
-        return self.model(x)
-
-    def share(self, x, observed):
+    def share(self, batch):
         """No number at all where a row is zero, as the rows that fill a block are."""
+        x = batch["x"]
         return x / tf.reduce_sum(tf.abs(x), axis=1, keepdims=True)
 
-    def parts(self, x, observed):
+    def parts(self, batch):
+        x, observed = batch["x"], batch["observed"]
         return {"sum": tf.reduce_sum(x, axis=1), "x": x, "observed": observed, "pair": (x[:, 0], {"last": x[:, -1]})}
 
     def power(self, z, codes, exponent):
