@@ -6,9 +6,10 @@ drawn exactly as often as two rows of weight 1, and a row of weight 0 never. Row
 first, so the order in which the user's rows come does not matter.
 """
 
+import concurrent.futures
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -231,7 +232,7 @@ class BatchSampler:
         return (sum(values[:1].nbytes for values in self._arrays.values()) + 4) * self._batch_size
 
     def dataset(self, epochs: int | None = None, chunk_epochs: int = 1) -> tf.data.Dataset:
-        """Chunks of batches as a tf.data.Dataset.
+        """Chunks of batches as a tf.data.Dataset, for Keras' `fit`.
 
         Parameters
         ----------
@@ -245,28 +246,47 @@ class BatchSampler:
         tf.data.Dataset
             Of the arrays of the rows by name, (steps, rows, ...), and "weight", (steps, rows).
         """
+        arrays = {**self._arrays, "weight": np.empty(0, np.float32)}
+        shape = chunk_epochs * self.chunks()[1], len(range(self._batch_size)[self._share])
+        signature = {name: tf.TensorSpec((*shape, *values.shape[1:]), values.dtype) for name, values in arrays.items()}
+        chunks = tf.data.Dataset.from_generator(lambda: self._chunks(epochs, chunk_epochs), output_signature=signature)
+        return untuned((chunks if self._augment is None else chunks.map(self._augmented)).prefetch(1))
+
+    def stream(self, epochs: int, chunk_epochs: int = 1) -> Iterator[dict]:
+        """The chunks of `dataset` one after the other, with less around them; the next is drawn while one is in use.
+
+        Parameters
+        ----------
+        epochs, chunk_epochs
+            As in `dataset`.
+        """
+        if self._augment is not None:
+            yield from self.dataset(epochs, chunk_epochs)
+            return
+        chunks = self._chunks(epochs, chunk_epochs)
+        if epochs == chunk_epochs and self.chunks()[0] == 1:  # nothing to draw ahead
+            yield next(chunks)
+            return
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(next, chunks, None)
+            while (chunk := ahead.result()) is not None:
+                ahead = pool.submit(next, chunks, None)
+                yield chunk
+
+    def _chunks(self, epochs, chunk_epochs):
+        """The chunks as arrays."""
         count, steps = self.chunks()
         shape = (chunk_epochs * steps, len(self._row_weight))
+        weight = np.broadcast_to(self._row_weight, shape).astype(np.float32)
 
         def draw_epoch():
             drawn = [s.draw(count * steps * size, self._rng).reshape(-1, size) for s, size in self._strata]
             return np.concatenate(drawn, axis=1)[:, self._share]
 
-        def chunks():
-            weight = np.broadcast_to(self._row_weight, shape).astype(np.float32)
-            for _ in itertools.count() if epochs is None else range(epochs // chunk_epochs):
-                drawn = np.concatenate([draw_epoch() for _ in range(chunk_epochs)]) if chunk_epochs > 1 else draw_epoch()
-                for rows in drawn.reshape(-1, *shape):
-                    yield {**{name: values.take(rows, axis=0) for name, values in self._arrays.items()}, "weight": weight}
-
-        return self._stream_of(chunks, shape)
-
-    def _stream_of(self, chunks, shape):
-        """The chunks of a generator, a function without arguments, as a tf.data.Dataset."""
-        arrays = {**self._arrays, "weight": np.empty(0, np.float32)}
-        signature = {name: tf.TensorSpec((*shape, *values.shape[1:]), values.dtype) for name, values in arrays.items()}
-        stream = tf.data.Dataset.from_generator(chunks, output_signature=signature)
-        return untuned((stream if self._augment is None else stream.map(self._augmented)).prefetch(1))
+        for _ in itertools.count() if epochs is None else range(epochs // chunk_epochs):
+            drawn = np.concatenate([draw_epoch() for _ in range(chunk_epochs)]) if chunk_epochs > 1 else draw_epoch()
+            for rows in drawn.reshape(-1, *shape):
+                yield {**{name: values.take(rows, axis=0) for name, values in self._arrays.items()}, "weight": weight}
 
     def _augmented(self, chunk):
         """A chunk with two views of each row: what one says of the class, the other should say too."""

@@ -150,25 +150,19 @@ class StreamingSampler(BatchSampler):
         """An epoch is large: one."""
         return 1
 
-    def dataset(self, epochs: int | None = None, chunk_epochs: int = 1) -> tf.data.Dataset:
-        """As `BatchSampler.dataset`, with one epoch in a chunk at most."""
+    def _chunks(self, epochs, chunk_epochs):
         count, steps = self.chunks()
-        row_weight = self._row_weight[self._share]
-        class_weights = self._stream.class_weights()
-
-        def chunks():
-            rng = np.random.RandomState(self._seed)
-            memory = {name: values.copy() for name, values in self._arrays.items()} if self._passing else self._arrays
-            draws = [self._draws(stratum, size, count, steps, rng) for stratum, size in self._strata]
-            n_chunks = None if epochs is None else epochs * count
-            for streamed in itertools.islice(self._read(steps * self._streamed, memory, rng), n_chunks):
-                parts = [_rows(memory, next(rows)) for rows in draws]
-                parts.append({name: v.reshape(steps, self._streamed, *v.shape[1:]) for name, v in streamed.items()})
-                chunk = {name: np.concatenate([part[name] for part in parts], axis=1)[:, self._share] for name in memory}
-                weight = np.broadcast_to(row_weight, chunk["y"].shape) if self._strata else class_weights[chunk["y"]]
-                yield {**chunk, "weight": weight.astype(np.float32)}
-
-        return self._stream_of(chunks, (steps, len(row_weight)))
+        row_weight, class_weights = self._row_weight[self._share], self._stream.class_weights()
+        rng = np.random.RandomState(self._seed)
+        memory = {name: values.copy() for name, values in self._arrays.items()} if self._passing else self._arrays
+        draws = [self._draws(stratum, size, count, steps, rng) for stratum, size in self._strata]
+        n_chunks = None if epochs is None else epochs * count
+        for streamed in itertools.islice(self._read(steps * self._streamed, memory, rng), n_chunks):
+            parts = [_rows(memory, next(rows)) for rows in draws]
+            parts.append({name: v.reshape(steps, self._streamed, *v.shape[1:]) for name, v in streamed.items()})
+            chunk = {name: np.concatenate([part[name] for part in parts], axis=1)[:, self._share] for name in memory}
+            weight = np.broadcast_to(row_weight, chunk["y"].shape) if self._strata else class_weights[chunk["y"]]
+            yield {**chunk, "weight": weight.astype(np.float32)}
 
     def _draws(self, stratum, size, count, steps, rng):
         """Chunk after chunk (steps, size) of indices; rows have their shares over an epoch, or as much of it as is bounded."""

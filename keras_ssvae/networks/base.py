@@ -125,10 +125,6 @@ class Network(TrainableModel):
         network.held.arguments = arguments
         return network
 
-    def fresh(self) -> typing.Self:
-        """Another network of the same architecture, with other weights."""
-        return type(self).make(0, 0, self.held.spec, **self.held.arguments)
-
     def call(self, batch: dict, objective: str, step: StepContext, training: bool = False) -> dict[str, tf.Tensor]:
         """The terms of an objective, with the layers in or out of training."""
         terms, _ = step.stage.objectives[objective]
@@ -184,10 +180,3 @@ class Network(TrainableModel):
             if source is not None:
                 value[(slice(None),) * axis + (target,)] = np.take(theirs, source, axis)
         return value
-
-    def copy_state(self, other: Network) -> None:
-        """Take over all that training depends on from a network of the same architecture: weights, constants and seed."""
-        self.seed = other.seed
-        pairs = zip(self.weights + self.constant_variables(), other.weights + other.constant_variables(), strict=True)
-        for mine, theirs in pairs:
-            mine.assign(theirs)

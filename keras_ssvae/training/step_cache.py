@@ -1,13 +1,12 @@
-"""Steps that train in the place of others: what was traced and compiled for one fit serves later fits of the same shape.
+"""What was traced and compiled for one fit serves later fits of the same architecture.
 
-Tracing a training step takes about a second and compiling it three, whatever the number of rows. A network whose architecture
-is described by a key trains by way of a network that is kept here with its step: it becomes equal to the network, trains, and
-hands its weights back. Cross-validation and grid search so trace each architecture once.
+Tracing a training step takes about a second and compiling it three, whatever the number of rows. Networks whose architecture is
+described by the same key train by the same graph functions, each on its own variables. Cross-validation and grid search so
+trace each architecture once.
 """
 
 import collections
 import contextlib
-import math
 import threading
 import typing
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from keras_ssvae.training.step import TrainingStep
 
 __all__ = ["STEP_CACHE", "StepCache", "step_key"]
 
-MOST_WEIGHTS = 1_000_000  # of a network that is kept; larger ones train for so long that tracing does not matter
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -70,30 +68,30 @@ def plain(value: typing.Any) -> typing.Any:
 
 
 class StepCache:
-    """The steps that were lent last.
+    """What was traced for the architectures that were trained last.
 
     Parameters
     ----------
     size : int, default=8
-        How many are kept; a traced one takes about 15 MB.
+        How many are kept; the functions of one take about 15 MB.
     """
 
     def __init__(self, size: int = 8):
         self.size = size
-        self._steps = collections.OrderedDict()
+        self._functions = collections.OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._steps)
+        return len(self._functions)
 
     def clear(self) -> None:
         """Let go of all."""
         with self._lock:
-            self._steps.clear()
+            self._functions.clear()
 
     @contextlib.contextmanager
-    def lend(self, network: Network, config: TrainingConfig) -> Iterator[tuple[TrainingStep, bool]]:
-        """The step that trains a network, and whether it is kept: the network has its weights when the block ends.
+    def lend(self, network: Network, config: TrainingConfig) -> Iterator[TrainingStep]:
+        """A step that trains a network, with what was traced for others of its architecture.
 
         Parameters
         ----------
@@ -102,25 +100,19 @@ class StepCache:
         config : TrainingConfig
             How it is trained.
         """
-        key = step_key(network, config)
-        if key is None or sum(math.prod(v.shape) for v in network.weights) > MOST_WEIGHTS:
-            step = TrainingStep(network, **({} if config.reducer is None else {"all_reduce": config.reducer.all_reduce}))
-            step.begin()
-            yield step, False
-            network.release()
-            return
+        reducer = {} if config.reducer is None else {"all_reduce": config.reducer.all_reduce}
+        yield TrainingStep(network, self._shared(step_key(network, config)), **reducer)
+        network.release()
+
+    def _shared(self, key):
+        if key is None:
+            return None
         with self._lock:
-            step = self._steps.pop(key, None)
-        if step is None:
-            step = TrainingStep(network.fresh())
-        step.network.copy_state(network)
-        step.begin()
-        yield step, True
-        network.copy_state(step.network)
-        with self._lock:
-            self._steps[key] = step
-            while len(self._steps) > self.size:
-                self._steps.popitem(last=False)
+            functions = self._functions.pop(key, None)
+            self._functions[key] = functions = collections.OrderedDict() if functions is None else functions
+            while len(self._functions) > self.size:
+                self._functions.popitem(last=False)
+        return functions
 
 
 STEP_CACHE = StepCache()

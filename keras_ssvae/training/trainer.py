@@ -27,7 +27,7 @@ from keras_ssvae.training.step_cache import StepCache
 __all__ = ["complete_stages", "execution_of", "number_of_epochs", "train"]
 
 EAGER_STEPS = 20  # below, tracing a graph (about 1 s) costs more than it saves
-EAGER_STEPS_OF_KEPT = 5  # the same, where later fits use the graph again
+EAGER_STEPS_IF_SHARED = 5  # the same, where later fits use the graph again
 GRAPH_STEPS = 1000  # below, compiling with XLA (about 3 s) costs more than it saves
 ENOUGH_LABELS = 50  # held-out labels from which on a label metric is less noisy than it is useful
 
@@ -69,7 +69,7 @@ def train(network: Network, data: TrainingData, config: TrainingConfig, cache: S
     augmentation_seed = None if config.augmentation is None else rng.randint(2**30)
     make_sampler = BatchSampler if data.stream is None else functools.partial(StreamingSampler, data.stream)
     telling = contextlib.nullcontext() if data.stream is None else data.stream.telling()
-    with cache.lend(network, config) as (step, is_kept), telling:
+    with cache.lend(network, config) as step, telling:
         frames, stages = [], complete_stages(step.network, config.prepared)
         for i, stage in enumerate(stages):
             augment = None
@@ -80,14 +80,14 @@ def train(network: Network, data: TrainingData, config: TrainingConfig, cache: S
             seed = rng.randint(2**31 - 1)
             sampler = make_sampler(rows, weight, config.batch_size, labeled, seed, augment, config.share)
             with contextlib.closing(sampler):
-                record = _train_stage(step, stages, stage, sampler, held_out, config, is_kept)
+                record = _train_stage(step, stages, stage, sampler, held_out, config)
                 step.network.end_stage(stage.name, sampler.sample)
             frames.append(pd.DataFrame(record).assign(stage=stage.name))
     history = pd.concat(frames, ignore_index=True)
     return history[["stage", "loss", *[c for c in history if c not in ("stage", "loss")]]]
 
 
-def _train_stage(step, stages, stage, sampler, held_out, config, is_kept):
+def _train_stage(step, stages, stage, sampler, held_out, config):
     """Train one stage; the means of every epoch, as Keras records them."""
     chunks, steps = sampler.chunks()
     has_gaps = "observed" in step.network.held.spec
@@ -97,7 +97,7 @@ def _train_stage(step, stages, stage, sampler, held_out, config, is_kept):
     chunk_epochs = sampler.joint_epochs(epochs) if unseen else 1
     total_steps, rate = epochs * chunks * steps, config.learning_rate * stage.learning_rate
     until = None if config.one_pass else step.total_steps
-    execution = execution_of(stage, config, total_steps, sampler.n_labeled, is_kept)
+    execution = execution_of(stage, config, total_steps, sampler.n_labeled, step.is_shared)
     make = functools.partial(make_optimizer, config.optimizer, rate, until, stage.opposed)
     step.prepare(stage, execution, make, total_steps, chunk_epochs)
     callbacks, chunks_held_out = list(config.callbacks or []), None
@@ -107,6 +107,8 @@ def _train_stage(step, stages, stage, sampler, held_out, config, is_kept):
         chunks_held_out = held_out_chunks(rows, weight, by_label, config.batch_size)
         monitor, patience = "val_classification" if by_label else "val_loss", config.n_iter_no_change
         callbacks.append(keras.callbacks.EarlyStopping(monitor, 0.0, patience, mode="min", restore_best_weights=True))
+    if unseen:
+        return step.run(sampler.stream(epochs, chunk_epochs), epochs, chunks)
     record = step.network.fit(
         sampler.dataset(epochs, chunk_epochs),
         epochs=epochs,
@@ -142,7 +144,7 @@ def complete_stages(network: Network, prepared: bool = False) -> list[Stage]:
     ]
 
 
-def execution_of(stage: Stage, config: TrainingConfig, total_steps: int, n_labeled: int, is_kept: bool) -> Execution:
+def execution_of(stage: Stage, config: TrainingConfig, total_steps: int, n_labeled: int, is_shared: bool) -> Execution:
     """The execution that suits the number of steps.
 
     Parameters
@@ -155,12 +157,12 @@ def execution_of(stage: Stage, config: TrainingConfig, total_steps: int, n_label
         Optimizer steps of the stage.
     n_labeled : int
         Labelled rows in each batch, its first.
-    is_kept : bool
+    is_shared : bool
         Whether later fits use what is traced again.
     """
     eager_steps = EAGER_STEPS
-    if is_kept:  # a second pass will hardly be the last
-        eager_steps = 0 if config.one_pass and config.goes_on else EAGER_STEPS_OF_KEPT
+    if is_shared:  # a second pass will hardly be the last
+        eager_steps = 0 if config.one_pass and config.goes_on else EAGER_STEPS_IF_SHARED
     eager = config.jit_compile == "auto" and total_steps <= eager_steps
     jit = total_steps > GRAPH_STEPS and stage.compiles if config.jit_compile == "auto" else config.jit_compile
     quarter = max(1, config.batch_size // 4)

@@ -23,19 +23,19 @@ class Small(BaseEstimator):
     None.
     """
 
-    width: int = param(3, [int], kw_only=False)
-    beta: float = param(0.5, [float, None])
-    verbose: int = param(0, ["verbose"], "training")
-    unlabeled: object = param(-1, "no_validation", "data")
-    depth: int = param(2, [int], "head")
+    width: int = param(default=3, accepts=[int], kw_only=False)
+    beta: float = param(default=0.5, accepts=[float, None])
+    verbose: int = param(default=0, accepts=["verbose"], role="training")
+    unlabeled: object = param(default=-1, accepts="no_validation", role="data")
+    depth: int = param(default=2, accepts=[int], role="head")
 
 
 @estimator
 class Smaller(Small):
     """A smaller model."""
 
-    width: int = param(1, [int], "data", kw_only=False)
-    height: int = param(4, [int])
+    width: int = param(default=1, accepts=[int], role="data", kw_only=False)
+    height: int = param(default=4, accepts=[int])
 
 
 def test_what_is_accepted_reaches_the_validation():
@@ -90,11 +90,11 @@ def test_roles(role):
     class Model(BaseEstimator):
         """A model."""
 
-        size: int = param(1, [int], role)
+        size: int = param(default=1, accepts=[int], role=role)
 
     assert Model._network_parameters == (("size",) if role == "network" else ())
 
 
 def test_an_unknown_role_is_said():
     with pytest.raises(ValueError, match="role must be one of .*'network', 'data', 'training', 'head'.*; got 'netwrok'"):
-        param(1, [int], "netwrok")
+        param(default=1, accepts=[int], role="netwrok")
