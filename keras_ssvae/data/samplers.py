@@ -211,7 +211,7 @@ class BatchSampler:
 
     def close(self) -> None:
         """Let go of the rows: TensorFlow keeps the generator of a dataset, and what it refers to, until the process ends."""
-        self._arrays, self._strata, self._order, self._weight = {}, [], None, None
+        self._arrays, self._strata, self._order, self._weight = {}, [], np.empty(0, int), np.empty(0)
 
     def chunks(self) -> tuple[int, int]:
         """(chunks an epoch, steps a chunk): equal chunks, as few as memory allows; a few of them are there at a time."""

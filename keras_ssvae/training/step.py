@@ -75,8 +75,8 @@ class TrainingStep:
         self.network, self.all_reduce = network, all_reduce
         self.noise = Noise()
         self.steps_done, self.total_steps = tf.Variable(0.0, trainable=False), tf.Variable(1.0, trainable=False)
-        self._all_prepared, self._prepared = {}, None
-        self._chunk_epochs, self._ahead, self._sums = 1, collections.deque(), None
+        self._all_prepared: dict[tuple, _Prepared] = {}
+        self._ahead: collections.deque = collections.deque()
 
     def begin(self) -> None:
         """Put the noise where the network's dry call would leave it."""
