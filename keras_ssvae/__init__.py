@@ -5,6 +5,8 @@ The public names are loaded on first use, so that ``import keras_ssvae`` costs n
 
 from importlib import import_module
 
+TYPE_CHECKING = False  # as type checkers know it, without loading `typing`
+
 __version__ = "0.1.0"
 
 _MODULE_OF = {
@@ -36,13 +38,25 @@ _MODULE_OF = {
 
 __all__ = [*_MODULE_OF, "__version__"]
 
+if TYPE_CHECKING:
+    from keras_ssvae.augmentation.classifier import *
+    from keras_ssvae.augmentation.functions import *
+    from keras_ssvae.augmentation.oversampling import *
+    from keras_ssvae.data.labels import UnlabeledWarning as UnlabeledWarning
+    from keras_ssvae.model_selection import *
+    from keras_ssvae.models import *
+    from keras_ssvae.plotting.curves import *
+    from keras_ssvae.plotting.latent_space import *
+    from keras_ssvae.plotting.rows import *
+    from keras_ssvae.registry import register as register
+else:
 
-def __getattr__(name):
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value  # the next look-up does not come here
-    return value
+    def __getattr__(name):
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        globals()[name] = value  # the next look-up does not come here
+        return value
 
 
 def __dir__():

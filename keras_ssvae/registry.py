@@ -4,7 +4,7 @@ import typing
 
 __all__ = ["register", "registered_class", "registered_name"]
 
-_registered = {}  # name in a file -> class; the one list of what `load` may make, besides scikit-learn's and Keras' own
+_registered: dict[str, type] = {}  # the one list of what `load` may make, besides scikit-learn's and Keras' own
 
 
 def register(cls: type | None = None, *, name: str | None = None) -> typing.Any:

@@ -24,7 +24,7 @@ FAST = {
 }
 
 MINUS_ONE = {
-    "check_classifiers_classes": "uses -1 as a class, which here marks a row without a label; see the parameter unlabeled",
+    "check_classifiers_classes": "uses -1 as a class, which here marks a row without a label; see the parameter unlabeled"
 }
 XFAIL = {cls: MINUS_ONE if hasattr(cls, "predict") else {} for cls in FAST}
 
@@ -68,6 +68,5 @@ def step_of(network, mode="evaluate", noise=None, **settings):
 def training_step(network, stage):
     """The step that trains a network by hand, ready for a stage."""
     step = TrainingStep(network)
-    step.begin()
     step.prepare(stage, Execution(jit_compile=False, run_eagerly=True), lambda: FlatAdamW(1e-2), 10, 1)
     return step

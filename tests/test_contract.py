@@ -70,13 +70,7 @@ def assert_same_model(a, b, X, **tolerance):
 
 # Labels
 
-MARKS = {
-    "-1": (-1, {}),
-    "None": (None, {}),
-    "NaN": (np.nan, {}),
-    "pd.NA": (pd.NA, {}),
-    "custom": ("?", {"unlabeled": "?"}),
-}
+MARKS = {"-1": (-1, {}), "None": (None, {}), "NaN": (np.nan, {}), "pd.NA": (pd.NA, {}), "custom": ("?", {"unlabeled": "?"})}
 
 
 @families("predict")

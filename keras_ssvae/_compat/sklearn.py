@@ -1,7 +1,9 @@
 """Private names of scikit-learn that an estimator of its kind cannot do without."""
 
-# parameters are checked as in scikit-learn's own estimators, with its messages
-from sklearn.base import _fit_context as fit_context
+import typing
+from collections.abc import Callable
+
+from sklearn.base import _fit_context
 
 # rows of whatever container a user passes, as scikit-learn's own meta-estimators take them
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -17,9 +19,13 @@ from sklearn.utils.validation import _get_feature_names as get_feature_names
 from sklearn.utils.validation import _is_fitted as is_fitted
 
 __all__ = [
+    "BaseEstimator",
+    "ClassNamePrefixFeaturesOutMixin",
+    "ClassifierMixin",
     "HasMethods",
     "Interval",
     "StrOptions",
+    "TransformerMixin",
     "check_feature_names",
     "check_sample_weight",
     "fit_context",
@@ -28,3 +34,20 @@ __all__ = [
     "is_fitted",
     "safe_indexing",
 ]
+
+M = typing.TypeVar("M", bound=Callable)
+
+if typing.TYPE_CHECKING:  # with a base that has no types, mypy lets a constructor take any keyword
+
+    class BaseEstimator:
+        def __getattr__(self, name: str) -> typing.Any: ...
+
+    class ClassNamePrefixFeaturesOutMixin(BaseEstimator): ...
+
+    ClassifierMixin = BaseEstimator
+    TransformerMixin = BaseEstimator
+else:
+    from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+# parameters are checked as in scikit-learn's own estimators, with its messages
+fit_context: Callable[[M], M] = _fit_context(prefer_skip_nested_validation=True)

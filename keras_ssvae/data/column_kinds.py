@@ -59,7 +59,7 @@ def choose_kind(values: np.ndarray, weight: np.ndarray, is_integer: bool, n_leve
     if len(distinct) == 2:
         return "bernoulli"
     shares = np.bincount(inverse, weight[known])
-    shares /= shares.sum()
+    shares = shares / shares.sum()
     scaled = distinct / max(np.abs(distinct).max(), 1e-300)
     skewness, kurtosis = _shape(scaled, shares)
     if distinct[0] >= 0 and skewness > 1:
@@ -144,7 +144,7 @@ def standardisation(flat: np.ndarray, weight: np.ndarray, together: bool = False
         return _standardisation(flat, weight, together)
     step = max(1, BLOCK_CELLS // len(flat))
     parts = [_standardisation(flat[:, j : j + step], weight, together) for j in range(0, flat.shape[1], step)]
-    return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+    return np.concatenate([center for center, _ in parts]), np.concatenate([scale for _, scale in parts])
 
 
 def _standardisation(flat, weight, together):

@@ -215,7 +215,7 @@ class LabelCodec:
         labels[known] = self.classes_[y_index[known]]
         return labels
 
-    def indices_of(self, y: object, n_rows: int) -> np.ndarray:
+    def indices_of(self, y: npt.ArrayLike, n_rows: int) -> np.ndarray:
         """Return the indices of classes that were asked for, for example by ``sample(n_rows, y="cat")``.
 
         Parameters

@@ -9,7 +9,7 @@ first, so the order in which the user's rows come does not matter.
 import concurrent.futures
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import numpy as np
 import tensorflow as tf
@@ -213,7 +213,7 @@ class BatchSampler:
 
     def close(self) -> None:
         """Let go of the rows: TensorFlow keeps the generator of a dataset, and what it refers to, until the process ends."""
-        self._arrays, self._strata, self._order, self._weight = {}, [], None, None
+        self._arrays, self._strata, self._order, self._weight = {}, [], np.empty(0, int), np.empty(0)
 
     def chunks(self) -> tuple[int, int]:
         """(chunks an epoch, steps a chunk): equal chunks, as few as memory allows; a few of them are there at a time."""
@@ -252,7 +252,7 @@ class BatchSampler:
         chunks = tf.data.Dataset.from_generator(lambda: self._chunks(epochs, chunk_epochs), output_signature=signature)
         return untuned((chunks if self._augment is None else chunks.map(self._augmented)).prefetch(1))
 
-    def stream(self, epochs: int, chunk_epochs: int = 1) -> Iterator[dict]:
+    def stream(self, epochs: int, chunk_epochs: int = 1) -> Generator[dict]:
         """The chunks of `dataset` one after the other, with less around them; the next is drawn while one is in use.
 
         Parameters

@@ -5,6 +5,7 @@ the seconds since 1970; what is missing, and a category that the fit did not see
 """
 
 import numbers
+import typing
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ class Schema:
         One object a column; None for an array of numbers.
     """
 
-    def fit(self, X: object) -> "Schema":
+    def fit(self, X: typing.Any) -> "Schema":
         """Learn the columns of X: a DataFrame, an array, or a list of rows."""
         self.dtype, self.names, self.columns = None, None, None
         self.container = "polars" if _is_polars(X) else "frame" if isinstance(X, pd.DataFrame) else "array"
@@ -46,11 +47,11 @@ class Schema:
                 self.dtype = np.dtype(object)
         return self
 
-    def read(self, X: object) -> np.ndarray:
+    def read(self, X: typing.Any) -> np.ndarray:
         """X as float64 (n, d), NaN where missing; an array of numbers as it is."""
-        if self.columns is None:
-            return X if as_frame(X) is None else as_frame(X).to_numpy(dtype=np.float64, na_value=np.nan)
         frame = as_frame(X)
+        if self.columns is None:
+            return X if frame is None else frame.to_numpy(dtype=np.float64, na_value=np.nan)
         frame = pd.DataFrame(np.asarray(X)) if frame is None else frame
         if frame.shape[1] != len(self.columns) or not len(frame):
             return np.empty(frame.shape)
@@ -63,13 +64,13 @@ class Schema:
             name = j if self.names is None else self.names[j]
             raise ValueError(f"column {name!r} holds other values than in the fit: {error}.") from error
 
-    def write(self, values: np.ndarray, index: pd.Index | None = None) -> object:
+    def write(self, values: np.ndarray, index: pd.Index | None = None) -> typing.Any:
         """Numbers (n, d), or images -> the user's container, with the index of the rows they belong to, if any."""
         if self.columns is None:
             return cast(values, self.dtype)
         return self._wrap(self._frame(values, index))
 
-    def fill(self, X: object, values: np.ndarray) -> object:
+    def fill(self, X: typing.Any, values: np.ndarray) -> typing.Any:
         """X with numbers (n, d) in its missing cells, and every other cell as it was."""
         given = as_frame(X)
         if given is None and self.columns is not None:  # an array, for the columns of a frame
@@ -125,7 +126,7 @@ def _is_polars(X):
     return type(X).__module__.partition(".")[0] == "polars"
 
 
-def as_frame(X: object) -> pd.DataFrame | None:
+def as_frame(X: typing.Any) -> pd.DataFrame | None:
     """X as a DataFrame if it has columns of their own dtypes, None if it is an array of numbers.
 
     Parameters

@@ -5,6 +5,7 @@ To add a kind of column, add a class with `learn`, `numbers` and `values`, and a
 
 import dataclasses
 import numbers
+import typing
 import warnings
 
 import numpy as np
@@ -36,7 +37,7 @@ class Column:
         The user's.
     """
 
-    dtype: object
+    dtype: typing.Any
     is_integer = False  # whether its numbers are whole by nature
     is_ordered = True  # whether their order means something
 
@@ -71,7 +72,7 @@ class Numbers(Column):
 
     @classmethod
     def learn(cls, series: pd.Series, name: object) -> Column:
-        values = cls.numbers(None, series)
+        values = cls(series.dtype, False).numbers(series)
         whole = series.dtype.kind in "iu"
         if not whole and (series.dtype == object or np.isnan(values).any()):
             known = values[~np.isnan(values)]
@@ -247,7 +248,7 @@ class Durations(Column):
 
     @classmethod
     def learn(cls, series: pd.Series, name: object) -> Column:
-        return cls(series.dtype, _grid(cls.numbers(None, series)))
+        return cls(series.dtype, _grid(cls(series.dtype, 1.0).numbers(series)))
 
     def numbers(self, series: pd.Series) -> np.ndarray:
         plain = series if series.dtype.kind == "m" else pd.to_timedelta(series.astype(object))
@@ -358,7 +359,7 @@ def _date_format(texts):
     return None
 
 
-def cast(values: np.ndarray, dtype: object) -> npt.ArrayLike:
+def cast(values: np.ndarray, dtype: typing.Any) -> npt.ArrayLike:
     """Numbers in the dtype of a column of numbers; integers are rounded and stay in their range.
 
     Parameters
@@ -377,5 +378,5 @@ def cast(values: np.ndarray, dtype: object) -> npt.ArrayLike:
         whole = np.where(missing, 0.0, np.rint(values))
         inside = np.where(whole >= float(info.max), 0, whole.clip(min=info.min)).astype(info.dtype)
         inside = np.where(whole >= float(info.max), info.dtype.type(info.max), inside)
-        return pd.array(np.where(missing, None, inside), dtype=dtype) if missing.any() else inside
+        return pd.array(np.where(missing, np.array(None), inside), dtype=dtype) if missing.any() else inside
     return values.astype(getattr(dtype, "numpy_dtype", dtype)) if kind == "f" else values

@@ -4,6 +4,7 @@ A source is read from its start as often as somebody asks for its rows; only a b
 """
 
 import os
+import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -352,7 +353,7 @@ def _fragments(dataset):
 # Blocks cut, and one below the other
 
 
-def take(values: object, rows: slice | np.ndarray) -> object:
+def take(values: typing.Any, rows: slice | np.ndarray) -> typing.Any:
     """Some rows of an array, a list, a Series or a DataFrame.
 
     Parameters

@@ -144,7 +144,7 @@ class StreamingSampler(BatchSampler):
 
     def close(self) -> None:
         super().close()
-        self._stream = None
+        del self._stream
 
     def joint_epochs(self, epochs: int) -> int:
         """An epoch is large: one."""

@@ -1,7 +1,8 @@
 """What one pass over rows on disk tells: how many rows and labels there are, and some rows that stand for all."""
 
+from collections.abc import Sequence
+
 import numpy as np
-import numpy.typing as npt
 
 from keras_ssvae.data.labels import distinct_labels
 from keras_ssvae.data.sources import Source, stack_blocks, take
@@ -9,7 +10,7 @@ from keras_ssvae.data.sources import Source, stack_blocks, take
 __all__ = ["Reservoir", "SourceSummary", "fair_limit"]
 
 
-def fair_limit(counts: npt.ArrayLike, capacity: int) -> int:
+def fair_limit(counts: np.ndarray | Sequence[int], capacity: int) -> int:
     """The largest number of rows that every group may keep, so that all groups together keep no more than the capacity.
 
     Parameters
@@ -52,7 +53,7 @@ class Reservoir:
 
     def __init__(self, capacity: int, rng: np.random.RandomState):
         self._capacity, self._rng = capacity, rng
-        self._pieces = []
+        self._pieces: list[dict] = []
         self._largest = np.empty(0)  # of each group, the largest key that may still stay
         self.counts = np.empty(0, int)
 
@@ -128,7 +129,7 @@ class SourceSummary:
     def __init__(self, source: Source, buffer_size: int, unlabeled: object, seed: int):
         rng = np.random.RandomState([seed, 1])
         labeled, others = Reservoir(buffer_size, rng), Reservoir(buffer_size, rng)
-        numbers, self.n_rows = {}, 0
+        numbers, self.n_rows = dict[object, int](), 0
         for X, y in source.blocks():
             _check_finite(X)
             labels, positions = distinct_labels(y, unlabeled)
@@ -142,9 +143,9 @@ class SourceSummary:
         self.n_labeled = int(labeled.counts.sum())
         kept = [rows for rows in (labeled.rows(), others.rows()) if rows is not None]
         order = np.argsort(np.concatenate([rows["position"] for rows in kept]))
-        rows = {name: take(values, order) for name, values in stack_blocks(kept).items()}
-        self.X, self.y = rows["X"], rows["y"]
-        self.weight = rows["weight"] if len(order) < self.n_rows else None
+        columns = {name: take(values, order) for name, values in stack_blocks(kept).items()}
+        self.X, self.y = columns["X"], columns["y"]
+        self.weight = columns["weight"] if len(order) < self.n_rows else None
         if self.weight is not None:
             next(source.blocks())  # raises if X cannot be read a second time
 

@@ -38,10 +38,10 @@ def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -
         X = schema.read(frame)
     ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
     if ndim in (3, 4):
-        X = check_array(X, allow_nd=True, ensure_2d=False, input_name="X", ensure_all_finite="allow-nan")
-        if 0 in X.shape:
-            raise ValueError(f"X must hold at least one image with at least one pixel; got shape {X.shape}.")
-        return X
+        images = check_array(X, allow_nd=True, ensure_2d=False, input_name="X", ensure_all_finite="allow-nan")
+        if 0 in images.shape:
+            raise ValueError(f"X must hold at least one image with at least one pixel; got shape {images.shape}.")
+        return images
     dtype = [np.float64, np.float32]
     return check_array(X, dtype=dtype, ensure_all_finite="allow-nan", input_name="X", estimator=estimator)
 

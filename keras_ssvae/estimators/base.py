@@ -13,17 +13,16 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from keras_ssvae import serialization
-from keras_ssvae._compat.sklearn import fit_context
+from keras_ssvae._compat.sklearn import BaseEstimator, fit_context
 from keras_ssvae.data.labels import UNLABELED, UnreadLabels
 from keras_ssvae.data.rows import LazyRows
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
 from keras_ssvae.data.validation import check_X
-from keras_ssvae.estimators.fit_data import FitData, prepare
+from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.estimators.parameters import HasMethods, Interval, StrOptions, estimator, param
 from keras_ssvae.networks import inference
 from keras_ssvae.nn.layers import dtype_policy
@@ -63,14 +62,14 @@ class GenerativeEstimator(BaseEstimator):
     verbose: int = param(default=0, accepts=["verbose"], role="training")
     random_state: typing.Any = param(default=None, accepts=["random_state"], role="training")
 
-    unlabeled = UNLABELED  # where a family does not predict labels; see `LabelPredictorMixin`
-    class_weight = None
+    unlabeled: typing.ClassVar[typing.Any] = UNLABELED  # where a family does not predict labels; see `LabelPredictorMixin`
+    class_weight: typing.ClassVar[typing.Any] = None
     _label_column = None  # the name that was y in the fit
     _dtype_policy = "float32"  # of Keras, when the network was made
 
     # What a family defines
 
-    _network_class = None
+    _network_class: typing.ClassVar[typing.Any] = None
 
     @classmethod
     def _resolve(cls, params, table, summary):
@@ -100,7 +99,7 @@ class GenerativeEstimator(BaseEstimator):
 
     # Training
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None) -> typing.Self:
         """Fit the model to rows of which any number is labelled.
 
@@ -147,7 +146,7 @@ class GenerativeEstimator(BaseEstimator):
         """
         return self._fit(X, y, sample_weight, warm=self.warm_start and hasattr(self, "network_"))
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def partial_fit(
         self, X: typing.Any, y: typing.Any = None, classes: typing.Any = None, sample_weight: npt.ArrayLike | None = None
     ) -> typing.Self:
@@ -188,7 +187,7 @@ class GenerativeEstimator(BaseEstimator):
             network.inherit(self.network_, [known.index(c) if c in known else None for c in data.codec.classes_])
         return network
 
-    def _commit(self, data: FitData, network, history, head):
+    def _commit(self, data, network, history, head):
         """Show the result of a fit, all at once."""
         if data.goes_on:
             history = pd.concat([self.history_, history], ignore_index=True)

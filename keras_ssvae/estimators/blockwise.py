@@ -1,6 +1,7 @@
 """Methods that answer row by row, for rows that do not lie in memory."""
 
 import functools
+import typing
 from collections.abc import Callable
 
 from sklearn.utils.validation import check_is_fitted
@@ -9,8 +10,10 @@ from keras_ssvae.data.sources import stack
 
 __all__ = ["blockwise"]
 
+M = typing.TypeVar("M", bound=Callable)
 
-def blockwise(method: Callable) -> Callable:
+
+def blockwise(method: M) -> M:
     """Let a method that answers row by row answer for a source too: block by block, the answers one below the other.
 
     Parameters
@@ -27,4 +30,4 @@ def blockwise(method: Callable) -> Callable:
             return method(self, X, *args, **kwargs)
         return stack([method(self, block, *args, **kwargs) for block, _ in source.blocks()])
 
-    return answer
+    return typing.cast(M, answer)

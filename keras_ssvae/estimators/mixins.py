@@ -9,11 +9,11 @@ import typing
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from keras_ssvae._compat.sklearn import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.sources import stack
@@ -84,10 +84,10 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             In the columns, dtypes and units of the fit.
         """
         check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float32, input_name="Z")
-        if Z.shape[1] != self._n_features_out:
-            raise ValueError(f"Z has {Z.shape[1]} columns; {type(self).__name__} has latent_dim={self._n_features_out}.")
-        return self.table_.decode(inference.run(self.network_, "decode", Z, self._label_weights(y, len(Z))))
+        z = check_array(Z, dtype=np.float32, input_name="Z")
+        if z.shape[1] != self._n_features_out:
+            raise ValueError(f"Z has {z.shape[1]} columns; {type(self).__name__} has latent_dim={self._n_features_out}.")
+        return self.table_.decode(inference.run(self.network_, "decode", z, self._label_weights(y, len(z))))
 
     def _label_weights(self, y, n_rows):
         """Rows of class probabilities: one-hot for labels, the class prior without."""
@@ -133,7 +133,7 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 class AnomalyMixin:
     """How strange rows are, for estimators that have `score_samples`."""
 
-    def anomaly_score(self, X: typing.Any) -> np.ndarray:
+    def anomaly_score(self: typing.Any, X: typing.Any) -> np.ndarray:
         """How strange each row is: ``-score_samples(X)``.
 
         Parameters
@@ -153,7 +153,7 @@ class ScoreMixin(AnomalyMixin):
     """A score of rows that is no density of them: for networks with `score`."""
 
     @blockwise
-    def score_samples(self, X: typing.Any) -> np.ndarray:
+    def score_samples(self: typing.Any, X: typing.Any) -> np.ndarray:
         """How normal each row is: not log p(x), but the score that the notes of the class state.
 
         Parameters

@@ -45,9 +45,9 @@ def estimator(cls: T) -> T:
     cls : type
         Its fields are made by `param`. With a `_network_class`, it is registered by `keras_ssvae.register`.
     """
-    cls = dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
-    fields = {field.name: field.metadata for field in dataclasses.fields(cls)}
-    cls._parameter_constraints = {name: metadata.get("accepts", "no_validation") for name, metadata in fields.items()}
-    cls._network_parameters = tuple(name for name, metadata in fields.items() if metadata.get("role", "network") == "network")
-    cls = with_shared_parameters(cls)
-    return register(cls) if getattr(cls, "_network_class", None) is not None else cls
+    made: typing.Any = dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+    fields = {field.name: field.metadata for field in dataclasses.fields(made)}
+    made._parameter_constraints = {name: metadata.get("accepts", "no_validation") for name, metadata in fields.items()}
+    made._network_parameters = tuple(name for name, metadata in fields.items() if metadata.get("role", "network") == "network")
+    made = with_shared_parameters(made)
+    return register(made) if getattr(made, "_network_class", None) is not None else made

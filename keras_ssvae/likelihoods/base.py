@@ -5,15 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 from numpy import typing as npt
+from tensorflow_probability import distributions as tfd
 
 from keras_ssvae.likelihoods.kinds import ColumnKind
 from keras_ssvae.nn.layers import Layer, constant_variable
 
 __all__ = ["Likelihood", "ScaledLikelihood"]
-
-tfd = tfp.distributions
 
 FLOOR = 0.05  # of a learned scale, whose start is one
 
@@ -34,7 +32,6 @@ class Likelihood(Layer):
         parameter``, so that a parameter of 0 +- 1 is the middle of its column. None is 0 and 1.
     """
 
-    n_parameters = 1
     kind = ColumnKind()
 
     def __init__(
@@ -51,6 +48,11 @@ class Likelihood(Layer):
         center, scale = 0.0 if link_center is None else link_center, 1.0 if link_scale is None else link_scale
         # in a namespace, or Keras would take them for weights, which fits that go on from others take over
         self.link = types.SimpleNamespace(center=constant_variable("center", center), scale=constant_variable("scale", scale))
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of the decoder's values for each column."""
+        return 1
 
     @property
     def n_features(self) -> int:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from keras_ssvae.likelihoods.base import Likelihood, ScaledLikelihood, above_floor
 from keras_ssvae.likelihoods.kinds import FAR, SMALLEST, ColumnKind
@@ -31,9 +32,6 @@ __all__ = [
     "Poisson",
     "StudentT",
 ]
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
 
 LARGEST_LOG = 30.0  # of the mean of a count: e**30 is far above any count, and its square is still a float
 CLOSEST = 1e-5  # a mean that a decoder gives is kept this far inside the interval in which a distribution has one
@@ -256,7 +254,6 @@ class Categorical(Codes):
 
     @property
     def n_parameters(self) -> int:
-        """Number of the decoder's values for each column."""
         return self.n_levels
 
     @property

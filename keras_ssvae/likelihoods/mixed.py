@@ -1,6 +1,7 @@
 """p(x | what the decoder gives): columns of several kinds of likelihood side by side, each kind one block of columns."""
 
 import itertools
+import typing
 from collections.abc import Callable
 
 import keras
@@ -63,7 +64,7 @@ class MixedLikelihood(Layer):
         self.n_parameters = self._parameter_slices[-1].stop
 
     @classmethod
-    def of_table(cls, table: object, **kwargs: object) -> "MixedLikelihood":
+    def of_table(cls, table: typing.Any, **kwargs: typing.Any) -> "MixedLikelihood":
         """The observation of a fitted `TablePreprocessor`."""
         incomplete = None if table.image_shape_ else table.incomplete_
         return cls(table.groups_, table.link_center_, table.link_scale_, incomplete, **kwargs)
@@ -73,7 +74,7 @@ class MixedLikelihood(Layer):
         return [variable for part in self.parts for variable in (part.link.center, part.link.scale)]
 
     @classmethod
-    def gaussian(cls, n_columns: int, **kwargs: object) -> "MixedLikelihood":
+    def gaussian(cls, n_columns: int, **kwargs: typing.Any) -> "MixedLikelihood":
         """Gaussian columns that are standardised already."""
         return cls([ColumnGroup("gaussian", 0, n_columns)], **kwargs)
 
@@ -86,7 +87,7 @@ class MixedLikelihood(Layer):
         plain = all(type(part).location_of_mean is not Likelihood.location_of_mean for part in self.parts)
         self.reads = "features" if output_kind == "mean" and not plain else output_kind
         # in the user's precision, as bodies are: with many columns it is the largest layer
-        self.head = keras.layers.Dense(self.n_parameters, name="location") if self.reads == "features" else None
+        self.head: typing.Any = keras.layers.Dense(self.n_parameters, name="location") if self.reads == "features" else None
         return self
 
     def build(self, shape: tuple) -> None:

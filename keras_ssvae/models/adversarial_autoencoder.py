@@ -61,11 +61,11 @@ class Critic(Layer):
     """
 
     def __init__(
-        self, dim: int, hidden_layer_sizes: tuple, activation: str | Callable, n_classes: int | None = None, **kwargs
+        self, dim: int, hidden_layer_sizes: tuple, activation: str | Callable, n_classes: int | None = None, **kwargs: object
     ):  # fmt: skip
         super().__init__(**kwargs)
         first, *rest = hidden_layer_sizes or (128,)
-        self.merge = None if n_classes is None else LabelMerge(n_classes, first, activation, name="merge")
+        self.merge: typing.Any = None if n_classes is None else LabelMerge(n_classes, first, activation, name="merge")
         sizes = (first, *rest) if n_classes is None else rest
         self.body = backbones.mlp((dim if n_classes is None else first,), sizes, activation, "body")
         self.logit = Dense(1, name="logit")
@@ -275,4 +275,4 @@ class AdversarialAutoencoder(SemiSupervisedMixin, EncoderMixin, ScoreMixin, Gene
     prior: str = param(default="normal", accepts=[StrOptions({"normal", "mixture"})])
     noise: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
 
-    _network_class = AdversarialAutoencoderNetwork
+    _network_class: typing.ClassVar[typing.Any] = AdversarialAutoencoderNetwork

@@ -1,5 +1,7 @@
 """ConditionalVAE: a variational autoencoder that reads the label, or that there is none."""
 
+import typing
+
 import tensorflow as tf
 
 from keras_ssvae.estimators.base import GenerativeEstimator
@@ -140,4 +142,4 @@ class ConditionalVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMixin,
     True
     """
 
-    _network_class = ConditionalVAENetwork
+    _network_class: typing.ClassVar[typing.Any] = ConditionalVAENetwork

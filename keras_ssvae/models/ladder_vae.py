@@ -105,7 +105,8 @@ class LadderVAENetwork(ClassifierNetwork):
 
     def posterior(self, likely: list[tuple], i: int, mean: tf.Tensor, log_variance: tf.Tensor, n_each: int) -> tuple:
         """q(z | x, z above, y) of a level below the top, from its prior, of `n_each` copies of each row."""
-        return losses.precision_weighted(*(tf.tile(values, (n_each, 1)) for values in likely[i]), mean, log_variance)
+        of_x, log_variance_of_x = (tf.tile(values, (n_each, 1)) for values in likely[i])
+        return losses.precision_weighted(of_x, log_variance_of_x, mean, log_variance)
 
     # Training
 
@@ -321,7 +322,7 @@ class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstim
     level_dims: tuple | None = param(default=None, accepts=[None, "array-like"])
     kl_warmup: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, 1, closed="both")])
 
-    _network_class = LadderVAENetwork
+    _network_class: typing.ClassVar[typing.Any] = LadderVAENetwork
 
     @classmethod
     def _resolve(cls, params, table, summary):

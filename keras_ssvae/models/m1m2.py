@@ -112,7 +112,7 @@ class M1M2(CodeMixin, M2):
     sample_codes: bool = param(default=False, accepts=["boolean"])
     joint: bool = param(default=True, accepts=["boolean"])
 
-    _network_class = M1M2Network
+    _network_class: typing.ClassVar[typing.Any] = M1M2Network
 
     @classmethod
     def _resolve(cls, params, table, summary):

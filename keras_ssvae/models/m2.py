@@ -140,4 +140,4 @@ class M2(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
 
     n_enumerated: int | None = param(default=None, accepts=[None, Interval(numbers.Integral, 1, None, closed="left")])
 
-    _network_class = M2Network
+    _network_class: typing.ClassVar[typing.Any] = M2Network

@@ -38,7 +38,7 @@ class WeightNormDense(Layer):
     T. Salimans, D. P. Kingma (2016), "Weight Normalization", arXiv 1602.07868, eq. 2.
     """
 
-    def __init__(self, units: int, gain: float, **kwargs):
+    def __init__(self, units: int, gain: float, **kwargs: typing.Any):
         super().__init__(**kwargs)
         self.units = units
         self.gain = gain
@@ -63,7 +63,7 @@ class NoisyBody(Layer):
         Keras activation.
     """
 
-    def __init__(self, hidden_layer_sizes: tuple, activation: str | Callable, **kwargs):
+    def __init__(self, hidden_layer_sizes: tuple, activation: str | Callable, **kwargs: typing.Any):
         super().__init__(**kwargs)
         self.dense = [WeightNormDense(n, math.sqrt(2.0), name=f"dense_{i}") for i, n in enumerate(hidden_layer_sizes)]
         self.activation = keras.activations.get(activation)
@@ -123,10 +123,9 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
         body, encoder = self.encoder_for(self.sizes), self.held.bodies[0]
         conv = backbones.has_convolutions(body.model)
         self.make_decoder(conv)
-        if conv or not (encoder is None or isinstance(encoder, str)):
-            self.encoder_body, self.encoder = body, body.model
-        else:
-            self.encoder_body, self.encoder = None, NoisyBody(self.sizes, self.activation, name="noisy_body")
+        given = conv or not (encoder is None or isinstance(encoder, str))
+        self.encoder_body = body if given else None
+        self.encoder = body.model if given else NoisyBody(self.sizes, self.activation, name="noisy_body")
         self.pi = Dense(self.n_classes, name="pi")
         self.drawn = np.concatenate([np.full(g.stop - g.start, LIKELIHOODS[g.kind].kind.is_drawn) for g in table.groups_])
 
@@ -289,4 +288,4 @@ class SemiSupervisedGAN(SemiSupervisedMixin, ScoreMixin, GenerativeEstimator):
     noise: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
     generator_class_weight: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
 
-    _network_class = SemiSupervisedGANNetwork
+    _network_class: typing.ClassVar[typing.Any] = SemiSupervisedGANNetwork

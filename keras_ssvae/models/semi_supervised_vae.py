@@ -162,7 +162,7 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
 
     label_input: str = param(default="marginal", accepts=[StrOptions({"marginal", "soft"})])
 
-    _network_class = SemiSupervisedVAENetwork
+    _network_class: typing.ClassVar[typing.Any] = SemiSupervisedVAENetwork
 
     @classmethod
     def from_vae(cls, vae: typing.Any, **params: typing.Any) -> typing.Self:

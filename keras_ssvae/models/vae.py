@@ -175,4 +175,4 @@ class VAE(EncoderMixin, DensityMixin, GenerativeEstimator):
     beta: float = param(default=1.0, accepts=[Interval(numbers.Real, 0, None, closed="left")])
     n_importance: int = param(default=1, accepts=[Interval(numbers.Integral, 1, None, closed="left")])
 
-    _network_class = VAENetwork
+    _network_class: typing.ClassVar[typing.Any] = VAENetwork

@@ -60,11 +60,12 @@ class AutoencoderNetwork(Network):
         `hidden_layer_sizes`.
     """
 
-    data_constants = ("mask_rate",)
+    data_constants: tuple[str, ...] = ("mask_rate",)
 
     def __init__(
         self, seed: int, *, table: typing.Any, latent_dim: int, hidden_layer_sizes: tuple, activation: str | Callable,
-        encoder: typing.Any = None, decoder: typing.Any = None, mask_rate: float = 0.0, kl_warmup: float = 0.0, **kwargs,
+        encoder: typing.Any = None, decoder: typing.Any = None, mask_rate: float = 0.0, kl_warmup: float = 0.0,
+        **kwargs: typing.Any,
     ):  # fmt: skip
         super().__init__(seed, **kwargs)
         self.image_shape = table.image_shape_

@@ -68,7 +68,7 @@ class LatentClassNetwork(ClassifierNetwork):
         super().__init__(seed, **kwargs)
         self.code_dim = code_dim or 0
         if code_dim is None:
-            self.lower = None
+            self.lower: typing.Any = None
             self.encoder_body = self.encoder_for(self.sizes, ("latent_dim", self.latent_dim))
             units, self.decoder_body = self.split_decoder(backbones.has_convolutions(self.encoder_body.model))
             self.likelihood = self.observation.after(self.decoder_body.output_kind)

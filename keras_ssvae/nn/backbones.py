@@ -7,6 +7,7 @@ To add a backbone of our own, add a function here and a line to `ENCODERS` or `D
 import dataclasses
 import inspect
 import math
+import typing
 from collections.abc import Callable, Sequence
 
 import keras
@@ -32,7 +33,7 @@ __all__ = [
 Sizes = Sequence[int]
 Image = tuple[int, int, int]  # height, width, channels
 Activation = str | Callable
-FromUser = str | keras.Model | Callable | None  # a name, a model, or what makes one
+FromUser: typing.TypeAlias = str | keras.Model | Callable | None  # a name, a model, or what makes one
 
 
 @dataclasses.dataclass
@@ -171,8 +172,8 @@ def conv_decoder(
     return keras.Sequential([keras.Input(shape), *layers], name=name)
 
 
-ENCODERS = {"mlp": mlp, "conv": conv_encoder}
-DECODERS = {"mlp": mlp, "conv": conv_decoder}
+ENCODERS: dict[str, Callable] = {"mlp": mlp, "conv": conv_encoder}
+DECODERS: dict[str, Callable] = {"mlp": mlp, "conv": conv_decoder}
 
 
 def _from_user(value, parameter):
@@ -343,8 +344,8 @@ def has_convolutions(model: keras.Model) -> bool:
     return any("Conv" in type(layer).__name__ for layer in all_layers(model))
 
 
-def run(body: Body, rows: tf.Tensor, training: bool | None = None) -> tf.Tensor | list[tf.Tensor]:
-    """Feed flat rows to a body; what it gives is in single precision."""
+def run(body: Body, rows: tf.Tensor, training: bool | None = None) -> typing.Any:
+    """Feed flat rows to a body; what it gives, a tensor or a list of them, is in single precision."""
     if len(body.shape) > 1:
         rows = tf.reshape(rows, (-1, *body.shape))
     return tf.nest.map_structure(lambda values: tf.cast(values, tf.float32), body.model(rows, training=training))

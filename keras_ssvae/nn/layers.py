@@ -20,7 +20,7 @@ class Layer(keras.layers.Layer):
     One that has layers of its own and is called builds them in ``build``: Keras would trace its ``call`` to learn their shapes.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: object):
         super().__init__(dtype="float32", **kwargs)
 
 
@@ -33,7 +33,7 @@ class GaussianHead(Layer):
         Number of dimensions of the Gaussian.
     """
 
-    def __init__(self, dim: int, **kwargs):
+    def __init__(self, dim: int, **kwargs: object):
         super().__init__(**kwargs)
         self.mean = Dense(dim, name="mean")
         self.log_variance = Dense(dim, kernel_initializer="zeros", name="log_variance")
@@ -62,7 +62,7 @@ class PiLayer(Layer):
     Berkhahn et al. (2019), arXiv 1908.03015: the encoder's last layer splits into mu, sigma and pi.
     """
 
-    def __init__(self, latent_dim: int, n_classes: int, **kwargs):
+    def __init__(self, latent_dim: int, n_classes: int, **kwargs: object):
         super().__init__(**kwargs)
         self.gaussian = GaussianHead(latent_dim, name="gaussian")
         self.pi = Dense(n_classes, name="pi")
@@ -92,7 +92,7 @@ class LabelMerge(Layer):
         Keras activation, used with `units`.
     """
 
-    def __init__(self, n_classes: int, units: int | None = None, activation: str | Callable | None = None, **kwargs):
+    def __init__(self, n_classes: int, units: int | None = None, activation: str | Callable | None = None, **kwargs: object):
         super().__init__(**kwargs)
         self.n_classes = n_classes
         self.dense = None if units is None else Dense(units, name="dense")

@@ -23,7 +23,7 @@ class BatchNormalization(Layer):
         Added to variances.
     """
 
-    def __init__(self, epsilon: float = 1e-3, **kwargs):
+    def __init__(self, epsilon: float = 1e-3, **kwargs: object):
         super().__init__(**kwargs)
         self.epsilon = epsilon
 
@@ -74,7 +74,7 @@ class NormalizedDense(Layer):
         Keras activation.
     """
 
-    def __init__(self, units: int, activation: str | Callable, **kwargs):
+    def __init__(self, units: int, activation: str | Callable, **kwargs: object):
         super().__init__(**kwargs)
         self.dense = Dense(units, name="dense")
         self.normalize = BatchNormalization(name="normalize")

@@ -44,7 +44,7 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     batch_size: int = 128
     labeled_batch_size: int | str | None = None
-    epochs: int | str = "auto"
+    epochs: int | typing.Literal["auto"] = "auto"
     validation_fraction: float = 0.1
     early_stopping: bool = False
     n_iter_no_change: int = 10

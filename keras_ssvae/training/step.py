@@ -6,7 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -83,7 +83,7 @@ class TrainingStep:
         self.noise = Noise(network.seed)
         self.noise.state.assign_add([0, sum(network.held.draws.values())])
         self.steps_done, self.total_steps = tf.Variable(0.0, trainable=False), tf.Variable(1.0, trainable=False)
-        self._prepared, self._ahead, self._sums = None, collections.deque(), None
+        self._ahead: collections.deque = collections.deque()
 
     def prepare(
         self, stage: Stage, execution: Execution, make_optimizer: Callable, total_steps: int, chunk_epochs: int
@@ -107,9 +107,8 @@ class TrainingStep:
         self.steps_done.assign(0)
         self.noise.state.assign_add([0, self.network.held.draws[stage.name]])
         names = list(dict.fromkeys(["loss", *self.network.held.terms[stage.name]]))
-        self._prepared = _Prepared(
-            stage, execution, names, {objective: make_optimizer() for objective in stage.objectives}, chunk_epochs
-        )
+        optimizers = {objective: make_optimizer() for objective in stage.objectives}
+        self._prepared = _Prepared(stage, execution, names, optimizers, chunk_epochs)
         for objective, optimizer in optimizers.items():
             optimizer.build(_variables(stage, objective))
         self._ahead.clear()
@@ -120,12 +119,12 @@ class TrainingStep:
         """Names of the terms of the stage."""
         return self._prepared.names[1:]
 
-    def run(self, chunks: Iterator[dict], epochs: int, chunks_per_epoch: int) -> dict[str, list[float]]:
+    def run(self, chunks: Generator[dict], epochs: int, chunks_per_epoch: int) -> dict[str, list[float]]:
         """What Keras' `fit` does where nothing is to happen between epochs, in a tenth of its time: the means of each epoch.
 
         Parameters
         ----------
-        chunks : iterator of dict
+        chunks : generator of dict
             Chunks of batches.
         epochs, chunks_per_epoch : int
             Of the stage.

@@ -48,8 +48,8 @@ def step_key(network: Network, config: TrainingConfig) -> tuple | None:
         return None
     table = network.held.arguments["table"]
     columns = table.groups_, table.image_shape_, table.incomplete_.tobytes(), network.held.spec
-    surroundings = keras.config.floatx(), keras.config.dtype_policy().name, keras.config.epsilon()
-    surroundings = *surroundings, keras.config.image_data_format(), network.weights[0].value.device
+    precision = keras.config.floatx(), keras.config.dtype_policy().name, keras.config.epsilon()
+    surroundings = *precision, keras.config.image_data_format(), network.weights[0].value.device
     registries = (*backbones.ENCODERS.items(), *backbones.DECODERS.items(), *LIKELIHOODS.items())
     return type(network), registries, repr((sorted({**others, **numbers}.items()), columns, surroundings))
 
@@ -78,7 +78,7 @@ class StepCache:
 
     def __init__(self, size: int = 8):
         self.size = size
-        self._functions = collections.OrderedDict()
+        self._functions: collections.OrderedDict = collections.OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:

@@ -567,8 +567,7 @@ def test_a_mask_of_zeros_and_ones_in_uint8_is_drawn_as_zeros_and_ones():
 
 
 @pytest.mark.parametrize(
-    ("X", "image_shape"),
-    [(np.zeros((2, 6)), None), (np.zeros((2, 4, 5)), (4, 5, 1)), (np.zeros((2, 4, 5, 3)), (4, 5, 3))],
+    ("X", "image_shape"), [(np.zeros((2, 6)), None), (np.zeros((2, 4, 5)), (4, 5, 1)), (np.zeros((2, 4, 5, 3)), (4, 5, 3))]
 )
 def test_shape_of_rows(X, image_shape):
     table = fitted(X)

@@ -62,11 +62,7 @@ def test_a_strangers_kind_goes_from_x_to_its_density_and_back(strangers, rng):
     X = pd.DataFrame({"a": rng.laplace(7, 3, N), "b": rng.uniform(2, 5, N), "c": rng.choice(["x", "y", "z"], N)})
     X.loc[3, "b"] = np.nan
     table, values = fitted(X, {"a": "laplace", "b": "triangular"})
-    assert table.groups_ == [
-        ColumnGroup("categorical", 0, 1, 3),
-        ColumnGroup("laplace", 1, 2),
-        ColumnGroup("triangular", 2, 3),
-    ]
+    assert table.groups_ == [ColumnGroup("categorical", 0, 1, 3), ColumnGroup("laplace", 1, 2), ColumnGroup("triangular", 2, 3)]
     rows = table.encode(values)
     np.testing.assert_allclose([rows.x[:, 1].mean(), rows.x[:, 1].std()], [0, 1], atol=1e-5)
     np.testing.assert_array_equal(rows.x[:, 2], X["b"].fillna(2).astype(np.float32))  # a gap is filled from the support

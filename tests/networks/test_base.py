@@ -108,40 +108,7 @@ def test_make_is_a_pure_function_of_its_seeds():
         assert a.path.rpartition("/")[2] == "bias" or not np.array_equal(a, c)
 
 
-def test_fresh_is_another_network_of_the_same_architecture():
-    network = Linear.make(5, 1, SPEC, units=4, rate=3.0)
-    fresh = network.fresh()
-    assert type(fresh) is Linear
-    assert [v.shape for v in fresh.weights] == [v.shape for v in network.weights]
-    assert not {id(v) for v in fresh.weights} & {id(v) for v in network.weights}
-    assert float(fresh.constants.rate) == 3.0
-    assert (fresh.held.spec, fresh.held.terms, fresh.held.draws) == (network.held.spec, network.held.terms, network.held.draws)
-
-
 # State
-
-
-def test_copy_state_takes_weights_constants_and_seed_and_leaves_the_source():
-    source, target = Linear.make(5, 1, SPEC, rate=3.0), Linear.make(6, 2, SPEC, rate=1.0)
-    before = [v.numpy().copy() for v in source.weights]
-    target.copy_state(source)
-    assert target.seed == source.seed == 5
-    assert float(target.constants.rate) == float(source.constants.rate) == 3.0
-    for mine, theirs, then in zip(target.weights, source.weights, before, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-        np.testing.assert_array_equal(theirs, then)
-        assert mine is not theirs
-    batch = batch_of(8)
-    for network in (source, target):
-        training_step(network, network.stages()[1])._update(batch)
-    for mine, theirs in zip(target.weights, source.weights, strict=True):
-        np.testing.assert_array_equal(mine, theirs)  # they train alike
-    assert not np.array_equal(source.first.kernel, before[0])
-
-
-def test_copy_state_refuses_another_architecture():
-    with pytest.raises(ValueError):
-        Linear.make(0, 0, SPEC, units=3).copy_state(Linear.make(0, 0, SPEC, units=4))
 
 
 def test_constants_are_no_weights():

@@ -9,7 +9,7 @@ from instances import families, make
 from keras_ssvae.networks.stages import Stage
 from keras_ssvae.training.config import TrainingConfig
 from keras_ssvae.training.step import Execution
-from keras_ssvae.training.trainer import EAGER_STEPS, EAGER_STEPS_OF_KEPT, GRAPH_STEPS, execution_of
+from keras_ssvae.training.trainer import EAGER_STEPS, EAGER_STEPS_IF_SHARED, GRAPH_STEPS, execution_of
 
 STAGE = Stage("train", {}, compiles=True)
 
@@ -41,8 +41,8 @@ def test_a_worker_has_its_share_of_every_batch():
     [
         ({}, EAGER_STEPS, False, False, True),
         ({}, EAGER_STEPS + 1, False, False, False),
-        ({}, EAGER_STEPS_OF_KEPT, True, False, True),
-        ({}, EAGER_STEPS_OF_KEPT + 1, True, False, False),
+        ({}, EAGER_STEPS_IF_SHARED, True, False, True),
+        ({}, EAGER_STEPS_IF_SHARED + 1, True, False, False),
         ({}, GRAPH_STEPS, False, False, False),
         ({}, GRAPH_STEPS + 1, False, True, False),
         ({"one_pass": True}, 1, True, False, True),

@@ -1,5 +1,6 @@
 """The step: gradients pass `reduce`, and what judges changes nothing."""
 
+import collections
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from descent import MEAN, SPEC, Mean, X, data_of, descent, train
 from instances import families, make
 
 import keras_ssvae as ks
+from keras_ssvae._compat.tensorflow import TransferableFunction
 from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.training.config import TrainingConfig
 from keras_ssvae.training.held_out import held_out_chunks
@@ -23,7 +25,6 @@ DOUBLING = SimpleNamespace(rank=0, size=1, all_reduce=lambda value: 2.0 * value)
 def prepared(network, stage, run_eagerly=True, **settings):
     """A step of a network, ready for a stage."""
     step = TrainingStep(network, **settings)
-    step.begin()
     step.prepare(stage, Execution(False, run_eagerly), lambda: make_optimizer("sgd", 0.1, None), total_steps=1, chunk_epochs=1)
     return step
 
@@ -39,7 +40,7 @@ def test_gradients_are_those_of_all_workers(jit_compile):
 
 
 def test_what_has_no_gradient_is_not_reduced():
-    step = TrainingStep(Mean(), DOUBLING.all_reduce)
+    step = TrainingStep(Mean(), all_reduce=DOUBLING.all_reduce)
     first, none, last = step.reduce([tf.constant(1.0), None, tf.constant([2.0, 3.0])])
     assert (float(first), none, last.numpy().tolist()) == (2.0, None, [4.0, 6.0])
 
@@ -47,7 +48,7 @@ def test_what_has_no_gradient_is_not_reduced():
 def test_gradients_of_gathered_rows_are_reduced_as_tensors():
     """Workers gather other rows: what they have in common is the variable's shape."""
     slices = tf.IndexedSlices(tf.constant([[1.0], [2.0], [3.0]]), tf.constant([3, 1, 3]), tf.constant([5, 1]))
-    (reduced,) = TrainingStep(Mean(), DOUBLING.all_reduce).reduce([slices])
+    (reduced,) = TrainingStep(Mean(), all_reduce=DOUBLING.all_reduce).reduce([slices])
     assert reduced.numpy().ravel().tolist() == [0.0, 4.0, 0.0, 8.0, 0.0]
     (alone,) = TrainingStep(Mean()).reduce([slices])
     assert alone is slices
@@ -105,3 +106,42 @@ def test_what_judges_changes_no_variable_of_the_network(cls, rows):
 def values_of(network):
     """All variables of a network, weights or not."""
     return [v.numpy() for v in [*network.variables, *network.constant_variables()]]
+
+
+# Functions that networks of one architecture share
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+def test_networks_of_one_architecture_train_by_the_same_function_on_their_own_variables(jit_compile):
+    traced = []
+
+    class Traced(Mean):
+        def _terms(self, batch, step):
+            traced.append(step.mode)
+            return super()._terms(batch, step)
+
+    functions, chunk = collections.OrderedDict(), {"x": X[None], "y": np.full((1, 8), -1), "weight": np.ones((1, 8), "float32")}
+    networks = [Traced(start=start) for start in (0.0, 10.0)]
+    for network in networks:
+        network.build_for(SPEC)
+    traced.clear()
+    for network in networks:
+        step = TrainingStep(network, functions)
+        (stage,) = complete_stages(network)
+        step.prepare(stage, Execution(jit_compile, False), lambda: make_optimizer("sgd", 0.1, None), 1, 1)
+        step.run((chunk for _ in range(2)), epochs=2, chunks_per_epoch=1)
+        assert float(step.steps_done) == 2
+    assert len(functions) == 1
+    assert traced.count("train") == 1
+    for network, start in zip(networks, (0.0, 10.0), strict=True):
+        np.testing.assert_allclose(network.w, descent([0.1, 0.1], start=start)[-1], rtol=1e-5)
+
+
+def test_a_function_that_reads_an_unknown_variable_is_not_shared():
+    known, unknown = tf.Variable(1.0), tf.Variable(2.0)
+    function = tf.function(lambda tensors: tensors["x"] * known * unknown)
+    function = function.get_concrete_function({"x": tf.TensorSpec((), tf.float32)})
+    with pytest.raises(ValueError, match="a variable that is not in the list"):
+        TransferableFunction(function, [known])
+    other = tf.Variable(5.0)
+    assert float(TransferableFunction(function, [known, unknown])({"x": tf.constant(3.0)}, [other, unknown])) == 30.0
