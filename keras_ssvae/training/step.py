@@ -18,7 +18,7 @@ from keras_ssvae.nn.noise import Noise, shape_of
 
 __all__ = ["Execution", "TrainingStep"]
 
-FUNCTIONS = 12  # of an architecture: of a few stages, of training and of judging, for chunks of several shapes
+FUNCTIONS = 4  # that are kept of a stage and way to execute it: of training and of judging, for chunks of several shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,8 +176,8 @@ class TrainingStep:
             graph = tf.function(function, autograph=False, jit_compile=execution.jit_compile)
             traced = TransferableFunction(graph.get_concrete_function(shapes), variables)
         self._functions[kind] = traced  # the last that was used
-        while len(self._functions) > FUNCTIONS:
-            self._functions.popitem(last=False)
+        for old in [other for other in list(self._functions) if other[:2] == kind[:2]][:-FUNCTIONS]:
+            self._functions.pop(old, None)
         return traced(chunk, variables).numpy()
 
     def _state(self):

@@ -7,6 +7,7 @@ trace each architecture once.
 
 import collections
 import contextlib
+import math
 import threading
 import typing
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from keras_ssvae.training.step import TrainingStep
 
 __all__ = ["STEP_CACHE", "StepCache", "step_key"]
 
+MOST_WEIGHTS = 1_000_000  # of a network that shares; larger ones train for so long that tracing does not matter
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -100,8 +102,9 @@ class StepCache:
         config : TrainingConfig
             How it is trained.
         """
+        key = step_key(network, config) if sum(math.prod(v.shape) for v in network.weights) <= MOST_WEIGHTS else None
         reducer = {} if config.reducer is None else {"all_reduce": config.reducer.all_reduce}
-        yield TrainingStep(network, self._shared(step_key(network, config)), **reducer)
+        yield TrainingStep(network, self._shared(key), **reducer)
         network.release()
 
     def _shared(self, key):

@@ -22,6 +22,12 @@ from keras_ssvae.training.trainer import complete_stages
 DOUBLING = SimpleNamespace(rank=0, size=1, all_reduce=lambda value: 2.0 * value)
 
 
+def built(**settings):
+    network = Mean(**settings)
+    network.build_for(SPEC)
+    return network
+
+
 def prepared(network, stage, run_eagerly=True, **settings):
     """A step of a network, ready for a stage."""
     step = TrainingStep(network, **settings)
@@ -40,7 +46,7 @@ def test_gradients_are_those_of_all_workers(jit_compile):
 
 
 def test_what_has_no_gradient_is_not_reduced():
-    step = TrainingStep(Mean(), all_reduce=DOUBLING.all_reduce)
+    step = TrainingStep(built(), all_reduce=DOUBLING.all_reduce)
     first, none, last = step.reduce([tf.constant(1.0), None, tf.constant([2.0, 3.0])])
     assert (float(first), none, last.numpy().tolist()) == (2.0, None, [4.0, 6.0])
 
@@ -48,9 +54,9 @@ def test_what_has_no_gradient_is_not_reduced():
 def test_gradients_of_gathered_rows_are_reduced_as_tensors():
     """Workers gather other rows: what they have in common is the variable's shape."""
     slices = tf.IndexedSlices(tf.constant([[1.0], [2.0], [3.0]]), tf.constant([3, 1, 3]), tf.constant([5, 1]))
-    (reduced,) = TrainingStep(Mean(), all_reduce=DOUBLING.all_reduce).reduce([slices])
+    (reduced,) = TrainingStep(built(), all_reduce=DOUBLING.all_reduce).reduce([slices])
     assert reduced.numpy().ravel().tolist() == [0.0, 4.0, 0.0, 8.0, 0.0]
-    (alone,) = TrainingStep(Mean()).reduce([slices])
+    (alone,) = TrainingStep(built()).reduce([slices])
     assert alone is slices
 
 

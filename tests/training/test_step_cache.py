@@ -71,8 +71,8 @@ def test_a_label_more_or_less_does_not_trace_anew():
     X, y = np.random.RandomState(0).standard_normal((150, 4)), np.arange(150) % 2
     for n_labeled in (58, 60, 63):
         make(ks.SemiSupervisedVAE, batch_size=64).fit(X, np.where(np.arange(150) < n_labeled, y, -1))
-    (step,) = STEP_CACHE._steps.values()
-    assert len(step._all_prepared) == 1
+    (functions,) = STEP_CACHE._functions.values()
+    assert len(functions) == 1
 
 
 def test_a_growing_table_does_not_collect_graphs(rows):
@@ -89,7 +89,7 @@ def test_a_trained_network_lets_go_of_its_training(rows):
     X, y_partial = rows
     layers = keras.Sequential([keras.Input((5,)), keras.layers.Dense(8, activation="relu")])
     before = count("FuncGraph"), count("FlatAdamW")
-    alone = make(ks.SemiSupervisedVAE, encoder=layers).fit(X, y_partial)  # one that no twin can stand in for
+    alone = make(ks.SemiSupervisedVAE, encoder=layers).fit(X, y_partial)  # one that shares no step
     assert len(STEP_CACHE) == 0
     assert (count("FuncGraph"), count("FlatAdamW")) == before
     assert not alone.network_.compiled
@@ -172,7 +172,7 @@ def test_a_fit_that_fails_leaves_nothing_behind(rows):
     assert_same_weights(make(ks.SemiSupervisedVAE).fit(X, y_partial), expected)
 
 
-def test_threads_do_not_share_a_twin(rows):
+def test_threads_do_not_disturb_each_other(rows):
     X, y_partial = rows
     expected = [make(ks.SemiSupervisedVAE, random_state=i).fit(X, y_partial).network_.get_weights() for i in range(2)]
     fitted = {}
