@@ -261,12 +261,12 @@ def fixed_cost():
         start = time.perf_counter()
         ks.SemiSupervisedVAE(random_state=0).fit(X, y_partial)
         numbers[name] = time.perf_counter() - start
-    from keras_ssvae.training import step_cache
+    from keras_ssvae.training.step_cache import STEP_CACHE
 
     grid = {"classification_weight": [0.5, 1.0, 2.0, 4.0]}
-    for name, kept in (("grid search, 5 folds x 4 settings", step_cache.KEPT), ("the same without sharing steps", 0)):
-        step_cache.clear()
-        step_cache.KEPT = kept
+    for name, kept in (("grid search, 5 folds x 4 settings", STEP_CACHE.size), ("the same without sharing steps", 0)):
+        STEP_CACHE.clear()
+        STEP_CACHE.size = kept
         start = time.perf_counter()
         GridSearchCV(ks.SemiSupervisedVAE(epochs=20, random_state=0), grid, cv=5, error_score="raise").fit(X, y)
         numbers[name] = time.perf_counter() - start

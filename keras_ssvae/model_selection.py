@@ -212,16 +212,10 @@ class _LabeledScorer:
 
 
 def label_sweep(
-    estimator: BaseEstimator,
-    X: ArrayLike,
-    y: ArrayLike,
-    fractions: Iterable[float] = (0.0, 0.01, 0.1, 0.5, 1.0),
-    *,
-    cv: int | BaseCrossValidator | Iterable = 5,
-    scoring: str | Scorer = "accuracy",
-    unlabeled: Mark = UNLABELED,
+    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike, fractions: Iterable[float] = (0.0, 0.01, 0.1, 0.5, 1.0), *,
+    cv: int | BaseCrossValidator | Iterable = 5, scoring: str | Scorer = "accuracy", unlabeled: Mark = UNLABELED,
     random_state: Seed = None,
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """Measure how good an estimator is, given fewer and more labels.
 
     In every split the test rows stay the same; of the labels of the training rows, all but a fraction are hidden. Within a

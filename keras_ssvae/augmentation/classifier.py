@@ -81,12 +81,9 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """
 
     def __init__(
-        self,
-        classifier: BaseEstimator,
-        estimator: BaseEstimator | None = None,
-        n_samples: Amount = "balanced",
+        self, classifier: BaseEstimator, estimator: BaseEstimator | None = None, n_samples: Amount = "balanced",
         random_state: Seed = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.classifier = classifier
         self.estimator = estimator
         self.n_samples = n_samples

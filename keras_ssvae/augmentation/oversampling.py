@@ -66,11 +66,9 @@ class GenerativeOverSampler(OneToOneFeatureMixin, BaseEstimator):
     _sampling_type = "over-sampling"
 
     def __init__(
-        self,
-        estimator: BaseEstimator | None = None,
-        sampling_strategy: str | float | dict[Any, int] | Callable[[Any], dict[Any, int]] = "auto",
-        random_state: Seed = None,
-    ) -> None:
+        self, estimator: BaseEstimator | None = None,
+        sampling_strategy: str | float | dict[Any, int] | Callable[[Any], dict[Any, int]] = "auto", random_state: Seed = None,
+    ) -> None:  # fmt: skip
         self.estimator = estimator
         self.sampling_strategy = sampling_strategy
         self.random_state = random_state

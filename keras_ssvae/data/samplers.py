@@ -180,15 +180,9 @@ class BatchSampler:
     max_sample = 20_000
 
     def __init__(
-        self,
-        rows: PreparedRows,
-        weight: np.ndarray,
-        batch_size: int,
-        labeled_batch_size: int | str | None,
-        seed: int,
-        augment: Callable | None = None,
-        share: slice = slice(None),
-    ):
+        self, rows: PreparedRows, weight: np.ndarray, batch_size: int, labeled_batch_size: int | str | None, seed: int,
+        augment: Callable | None = None, share: slice = slice(None),
+    ):  # fmt: skip
         self._arrays, self._weight, self._augment, self._share = rows.arrays, weight, augment, share
         self._batch_size = batch_size  # of all workers, whose chunks hold as many steps
         self._rng = np.random.RandomState(seed)

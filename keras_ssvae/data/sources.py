@@ -38,12 +38,9 @@ class Source:
     """
 
     def __init__(
-        self,
-        read: Callable[[int, np.random.RandomState | None], Iterator],
-        label: str | None = None,
-        ignore: str | None = None,
-        block_rows: int = BLOCK_ROWS,
-    ) -> None:
+        self, read: Callable[[int, np.random.RandomState | None], Iterator], label: str | None = None,
+        ignore: str | None = None, block_rows: int = BLOCK_ROWS,
+    ) -> None:  # fmt: skip
         self._read, self._label, self._ignore, self._block_rows = read, label, ignore, block_rows
         self._columns = None
 

@@ -99,16 +99,9 @@ class StreamingSampler(BatchSampler):
     """
 
     def __init__(
-        self,
-        stream: RowStream,
-        rows: PreparedRows,
-        weight: np.ndarray,
-        batch_size: int,
-        labeled_batch_size: int | str | None,
-        seed: int,
-        augment: Callable | None = None,
-        share: slice = slice(None),
-    ):
+        self, stream: RowStream, rows: PreparedRows, weight: np.ndarray, batch_size: int, labeled_batch_size: int | str | None,
+        seed: int, augment: Callable | None = None, share: slice = slice(None),
+    ):  # fmt: skip
         self._stream, self._seed, self._augment, self._share = stream, seed, augment, share
         self._arrays, self._weight, self._batch_size, y = rows.arrays, weight, batch_size, rows.y
         self._held_out = np.setdiff1d(stream.rows.keys(), rows.keys())

@@ -71,16 +71,9 @@ class FitData:
 
 
 def prepare(
-    estimator: typing.Any,
-    X: typing.Any,
-    y: typing.Any,
-    sample_weight: typing.Any,
-    *,
-    warm: bool,
-    classes: typing.Any = None,
-    one_pass: bool = False,
-    **extra: typing.Any,
-) -> FitData:
+    estimator: typing.Any, X: typing.Any, y: typing.Any, sample_weight: typing.Any, *, warm: bool, classes: typing.Any = None,
+    one_pass: bool = False, **extra: typing.Any,
+) -> FitData:  # fmt: skip
     """Read, check and encode the rows of a fit.
 
     Parameters

@@ -35,13 +35,9 @@ class Likelihood(Layer):
     kind = ColumnKind()
 
     def __init__(
-        self,
-        n_columns: int,
-        n_levels: int = 0,
-        link_center: npt.ArrayLike | None = None,
-        link_scale: npt.ArrayLike | None = None,
-        **kwargs: object,
-    ) -> None:
+        self, n_columns: int, n_levels: int = 0, link_center: npt.ArrayLike | None = None,
+        link_scale: npt.ArrayLike | None = None, **kwargs: object,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.n_columns = n_columns
         self.n_levels = n_levels

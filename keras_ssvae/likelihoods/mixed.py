@@ -39,13 +39,9 @@ class MixedLikelihood(Layer):
     """
 
     def __init__(
-        self,
-        groups: list[ColumnGroup],
-        link_center: np.ndarray | None = None,
-        link_scale: np.ndarray | None = None,
-        incomplete: np.ndarray | None = None,
-        **kwargs: object,
-    ) -> None:
+        self, groups: list[ColumnGroup], link_center: np.ndarray | None = None, link_scale: np.ndarray | None = None,
+        incomplete: np.ndarray | None = None, **kwargs: object,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.n_columns = groups[-1].stop
         self._slices = [slice(g.start, g.stop) for g in groups]

@@ -42,15 +42,9 @@ class ClassifierNetwork(AutoencoderNetwork):
     data_constants = ("class_prior", "label_weight", "consistency_weight")
 
     def __init__(
-        self,
-        seed: int,
-        *,
-        class_prior: np.ndarray,
-        label_weight: float,
-        classification_weight: float | str,
-        consistency_weight: float = 0.0,
-        **kwargs: typing.Any,
-    ):
+        self, seed: int, *, class_prior: np.ndarray, label_weight: float, classification_weight: float | str,
+        consistency_weight: float = 0.0, **kwargs: typing.Any,
+    ):  # fmt: skip
         super().__init__(seed, **kwargs)
         self.n_classes = len(class_prior)
         self.classification_weight = classification_weight

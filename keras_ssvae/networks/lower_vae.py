@@ -28,13 +28,9 @@ class LowerVAE(Layer):
     """
 
     def __init__(
-        self,
-        encoder_body: backbones.Body,
-        decoder_body: backbones.Body,
-        code_dim: int,
-        likelihood: MixedLikelihood,
+        self, encoder_body: backbones.Body, decoder_body: backbones.Body, code_dim: int, likelihood: MixedLikelihood,
         **kwargs: typing.Any,
-    ):
+    ):  # fmt: skip
         super().__init__(**kwargs)
         self.encoder_body, self.decoder_body = encoder_body, decoder_body
         self.encoder, self.decoder = encoder_body.model, decoder_body.model

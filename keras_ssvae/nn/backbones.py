@@ -257,14 +257,9 @@ def resolve_encoder(
 
 
 def resolve_decoder(
-    decoder: FromUser,
-    input_dim: int,
-    image_shape: Image | None,
-    n_columns: int,
-    hidden_layer_sizes: Sizes,
-    activation: Activation,
-    conv: bool,
-) -> Body:
+    decoder: FromUser, input_dim: int, image_shape: Image | None, n_columns: int, hidden_layer_sizes: Sizes,
+    activation: Activation, conv: bool,
+) -> Body:  # fmt: skip
     """The body between the latent variables and the likelihood.
 
     Parameters

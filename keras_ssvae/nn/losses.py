@@ -101,12 +101,9 @@ def gaussian_log_prob(x: tf.Tensor, mean: tf.Tensor | float = 0.0, log_variance:
 
 
 def gaussian_log_ratio(
-    z: tf.Tensor,
-    mean: tf.Tensor,
-    log_variance: tf.Tensor,
-    prior_mean: tf.Tensor | float = 0.0,
+    z: tf.Tensor, mean: tf.Tensor, log_variance: tf.Tensor, prior_mean: tf.Tensor | float = 0.0,
     prior_log_variance: tf.Tensor | float = 0.0,
-) -> tf.Tensor:
+) -> tf.Tensor:  # fmt: skip
     """log p(z) - log q(z), summed over dimensions: what z from q adds to the log of an importance weight.
 
     Parameters

@@ -153,20 +153,11 @@ class LabelSweepDisplay(Display):
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: BaseEstimator,
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        fractions: Iterable[float] = (0.01, 0.03, 0.1, 0.3, 1.0),
-        cv: int | BaseCrossValidator | Iterable = 5,
-        scoring: str | Scorer = "accuracy",
-        unlabeled: Mark = UNLABELED,
-        random_state: Seed = None,
-        name: str | None = None,
-        others: dict[str, pd.DataFrame] | None = None,
+        cls, estimator: BaseEstimator, X: ArrayLike, y: ArrayLike, *, fractions: Iterable[float] = (0.01, 0.03, 0.1, 0.3, 1.0),
+        cv: int | BaseCrossValidator | Iterable = 5, scoring: str | Scorer = "accuracy", unlabeled: Mark = UNLABELED,
+        random_state: Seed = None, name: str | None = None, others: dict[str, pd.DataFrame] | None = None,
         ax: Axes | None = None,
-    ) -> Self:
+    ) -> Self:  # fmt: skip
         """Run `label_sweep` on an estimator and draw the answer.
 
         Parameters

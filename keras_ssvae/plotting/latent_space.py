@@ -50,13 +50,9 @@ class LatentSpaceDisplay(Display):
     """
 
     def __init__(
-        self,
-        positions: ArrayLike,
-        y: ArrayLike | None = None,
-        *,
-        unlabeled: ArrayLike | None = None,
+        self, positions: ArrayLike, y: ArrayLike | None = None, *, unlabeled: ArrayLike | None = None,
         axis_names: tuple[str, str] = ("z0", "z1"),
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.positions = positions
         self.y = y
         self.unlabeled = unlabeled

@@ -95,14 +95,9 @@ class ReconstructionDisplay(_RowsDisplay):
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: BaseEstimator,
-        X: np.ndarray | pd.DataFrame,
-        *,
-        n_rows: int = 8,
-        image_shape: ImageShape = "auto",
+        cls, estimator: BaseEstimator, X: np.ndarray | pd.DataFrame, *, n_rows: int = 8, image_shape: ImageShape = "auto",
         ax: Axes | None = None,
-    ) -> Self:
+    ) -> Self:  # fmt: skip
         """Draw the first rows of `X` as a fitted estimator reconstructs them.
 
         Parameters
@@ -174,14 +169,9 @@ class SamplesDisplay(_RowsDisplay):
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: BaseEstimator,
-        *,
-        n_per_class: int = 8,
-        random_state: Seed = 0,
-        image_shape: ImageShape = "auto",
+        cls, estimator: BaseEstimator, *, n_per_class: int = 8, random_state: Seed = 0, image_shape: ImageShape = "auto",
         ax: Axes | None = None,
-    ) -> Self:
+    ) -> Self:  # fmt: skip
         """Draw samples from a fitted estimator, for each of its ``classes_``, or of no class if it has none.
 
         Parameters

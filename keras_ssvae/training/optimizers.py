@@ -82,13 +82,9 @@ class FlatAdamW(keras.optimizers.Optimizer):
     """
 
     def __init__(
-        self,
-        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
-        weight_decay: float = 0.0,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-    ):
+        self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, weight_decay: float = 0.0,
+        beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+    ):  # fmt: skip
         super().__init__(learning_rate=learning_rate, name="flat_adamw")
         self.weight_decay, self.beta_1, self.beta_2, self.epsilon = weight_decay, beta_1, beta_2, epsilon
 
