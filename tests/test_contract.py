@@ -567,7 +567,7 @@ def test_samples_of_a_class_look_like_the_class(cls, rows):
         np.testing.assert_allclose(new.mean(axis=0), X[y == label].mean(axis=0), atol=1.5)
 
 
-QUESTIONS = (
+ALL_QUESTIONS = (
     "transform",
     "reconstruct",
     "impute",
@@ -583,7 +583,7 @@ QUESTIONS = (
 def test_an_unfitted_estimator_says_so_whatever_it_is_asked(cls, rows):
     X, _, y = rows
     model = make(cls)
-    questions = [lambda name=name: getattr(model, name)(X) for name in (*QUESTIONS, "loss_terms") if hasattr(model, name)]
+    questions = [lambda name=name: getattr(model, name)(X) for name in (*ALL_QUESTIONS, "loss_terms") if hasattr(model, name)]
     if hasattr(model, "score"):
         questions.append(lambda: model.score(X, y))
     for ask in (*questions, model.sample):

@@ -246,7 +246,7 @@ def test_any_vae_of_keras_gets_a_pi_layer(rows):
     before = [w.copy() for w in encoder.get_weights()]
     model = fitted(X, y, encoder=encoder, decoder=decoder, epochs=100)
     assert model.score(X, y) > 0.9
-    assert model.network_.encoder_body.gives == "gaussian"
+    assert model.network_.encoder_body.output_kind == "gaussian"
     np.testing.assert_array_equal([w.sum() for w in encoder.get_weights()], [w.sum() for w in before])
 
 
