@@ -1,5 +1,8 @@
 """One line an estimator: constructor arguments that make it quick, and the checks it is not expected to pass, with reasons."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,9 @@ from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn.noise import FixedNoise
 from keras_ssvae.training.optimizers import FlatAdamW
 from keras_ssvae.training.step import Execution, TrainingStep
+
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
+from own_family import PeakClassifier
 
 SMALL = {"latent_dim": 2, "hidden_layer_sizes": (16,), "epochs": 12, "batch_size": 128, "learning_rate": 3e-2}
 GAME = {"epochs": 40, "batch_size": 64, "learning_rate": 1e-2}  # players need more and smaller steps
@@ -21,6 +27,7 @@ FAST = {
     ks.LadderVAE: {**SMALL, "epochs": 40},
     ks.AdversarialAutoencoder: {**SMALL, **GAME},
     ks.SemiSupervisedGAN: {**SMALL, **GAME, "generator_class_weight": 1.0},
+    PeakClassifier: {**SMALL, "epochs": 40},
 }
 
 MINUS_ONE = {
