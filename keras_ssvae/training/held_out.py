@@ -12,7 +12,7 @@ __all__ = ["split_validation"]
 def split_validation(y_index: np.ndarray, fraction: float, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
     """Indices of training and validation rows; labelled and unlabelled rows are split separately.
 
-    No class loses its last labelled training row.
+    No class loses its last labelled training row. A ValueError is raised if no row is left to hold out.
 
     Parameters
     ----------
@@ -22,11 +22,6 @@ def split_validation(y_index: np.ndarray, fraction: float, rng: np.random.Random
         Share of the rows of each group that is held out.
     rng : RandomState
         Source of the split.
-
-    Raises
-    ------
-    ValueError
-        If no row is left to hold out.
     """
     held, owed = [], 0.0
     for group in np.unique(y_index):

@@ -87,14 +87,16 @@ class FlatAdamW(keras.optimizers.Optimizer):
         self.squares = [self.add_variable(shape, dtype="float32", name="square") for shape in shapes]
 
     def apply(self, grads: list, trainable_variables: list | None = None) -> None:
-        given = dict(zip(map(id, trainable_variables or variables_of(self)), grads, strict=True))
+        # in single precision; the gradient of rows that were gathered comes as slices
+        dense = [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for gradient in grads]
+        given = dict(zip(map(id, trainable_variables or variables_of(self)), dense, strict=True))
         rate, step = tf.cast(self.learning_rate, tf.float32), tf.cast(self.iterations + 1, tf.float32)
         pace = rate * tf.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
         decay = rate * self.weight_decay
         for chosen, mean, square in zip(self.blocks, self.means, self.squares, strict=True):
             block = [variables_of(self)[i] for i in chosen]
             # no gradient, no change: the moments of such a variable stay zero
-            gradient = self._flat([_dense(given[id(v)]) if id(v) in given else tf.zeros(v.shape) for v in block])
+            gradient = self._flat([given[id(v)] if id(v) in given else tf.zeros(v.shape) for v in block])
             # variables of TensorFlow: much faster than Keras' when executed eagerly
             mean, square = mean.value, square.value
             mean.assign_add((gradient - mean) * (1.0 - self.beta_1))
@@ -131,8 +133,3 @@ class FlatAdamW(keras.optimizers.Optimizer):
         is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
         own = {name: getattr(self, name) for name in ("weight_decay", "beta_1", "beta_2", "epsilon")}
         return {"learning_rate": keras.optimizers.schedules.serialize(rate) if is_schedule else float(rate), **own}
-
-
-def _dense(gradient):
-    """A gradient in single precision; that of rows that were gathered comes as slices."""
-    return tf.cast(tf.convert_to_tensor(gradient), tf.float32)

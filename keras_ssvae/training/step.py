@@ -56,20 +56,14 @@ class TrainingStep:
         What was traced for others of its architecture; what is traced here joins it. None: nothing is shared.
     all_reduce : function
         Tensor -> its mean over all workers; the identity unless several train.
-
-    Attributes
-    ----------
-    noise : Noise
-        That of training; it starts where the network's dry call would leave it.
-    steps_done, total_steps : Variables
-        Optimizer steps of the stage so far, and planned.
     """
 
     def __init__(self, network: Network, functions: collections.OrderedDict | None = None, all_reduce: Callable = unreduced):
         self.network, self.all_reduce, self.is_shared = network, all_reduce, functions is not None
         self._functions = collections.OrderedDict() if functions is None else functions
-        self.noise = Noise(network.seed)
+        self.noise = Noise(network.seed)  # it starts where the network's dry call would leave it
         self.noise.state.assign_add([0, sum(network.held.draws.values())])
+        # optimizer steps of the stage so far, and planned
         self.steps_done, self.total_steps = tf.Variable(0.0, trainable=False), tf.Variable(1.0, trainable=False)
         self._ahead: collections.deque = collections.deque()
 

@@ -40,9 +40,8 @@ def step_key(network: Network, config: TrainingConfig) -> tuple | None:
     numbers = {name: (np.shape(arguments[name]), bool(np.any(arguments[name]))) for name in constants}
     others = {name: value for name, value in arguments.items() if name not in constants}
     others |= {name: plain(getattr(config, name)) for name in ("optimizer", "learning_rate", "one_pass")}
-    if not all(
-        isinstance(item, PLAIN) for value in others.values() for item in (value if isinstance(value, tuple) else (value,))
-    ):
+    items = [item for value in others.values() for item in (value if isinstance(value, tuple) else (value,))]
+    if not all(isinstance(item, PLAIN) for item in items):
         return None
     table = network.held.arguments["table"]
     columns = table.groups_, table.image_shape_, table.incomplete_.tobytes(), network.held.spec

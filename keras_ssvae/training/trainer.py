@@ -40,7 +40,9 @@ class TrainingData(typing.Protocol):
 
 
 def train(network: Network, data: TrainingData, config: TrainingConfig, cache: StepCache) -> pd.DataFrame:
-    """Train all stages of a network.
+    """Train all stages of a network; the history has one row an epoch.
+
+    Its columns are "stage", "loss" and the terms, in nats a row, and with early stopping "val_...".
 
     Parameters
     ----------
@@ -52,11 +54,6 @@ def train(network: Network, data: TrainingData, config: TrainingConfig, cache: S
         How it is trained.
     cache : StepCache
         Where traced steps are lent from.
-
-    Returns
-    -------
-    history : DataFrame
-        One row an epoch: "stage", "loss" and the terms, in nats a row; "val_..." with early stopping.
     """
     rng = np.random.RandomState(config.seed)
     rows, weight, held_out = data.rows, data.weight, None
@@ -108,16 +105,10 @@ def _train_stage(step, stages, stage, sampler, held_out, config):
         callbacks.append(keras.callbacks.EarlyStopping(monitor, 0.0, patience, mode="min", restore_best_weights=True))
     if unseen:
         return step.run(sampler.stream(epochs, chunk_epochs), epochs, chunks)
-    record = step.network.fit(
-        sampler.dataset(epochs, chunk_epochs),
-        epochs=epochs,
-        steps_per_epoch=chunks,
-        verbose=int(config.verbose),
-        callbacks=callbacks,
-        validation_data=chunks_held_out,
-        shuffle=False,
-    )
-    return record.history
+    return step.network.fit(
+        sampler.dataset(epochs, chunk_epochs), epochs=epochs, steps_per_epoch=chunks, verbose=int(config.verbose),
+        callbacks=callbacks, validation_data=chunks_held_out, shuffle=False,
+    ).history  # fmt: skip
 
 
 def complete_stages(network: Network, prepared: bool = False) -> list[Stage]:
