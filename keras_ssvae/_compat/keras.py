@@ -11,28 +11,17 @@ class TrainableModel(keras.Model):
     """A model whose `fit` calls functions that it is given, for what Keras would make of `train_step` and `test_step`.
 
     Keras nests two graph functions, of which it never frees the inner one; and its metrics cost more than a small step.
-
-    Attributes
-    ----------
-    held : SimpleNamespace
-        Objects that belong to the model and that Keras must not take for parts of it.
     """
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
+        # objects that belong to the model and that Keras must not take for parts of it
         self.held = types.SimpleNamespace(functions={}, driver=None)
 
     def drive(self, driver, optimizer, run_eagerly=False):
         """Let `fit` call ``driver.train`` and ``driver.evaluate``, iterator -> {name: mean so far}, and ``driver.reset``.
 
-        Parameters
-        ----------
-        driver : object
-            With these methods.
-        optimizer : keras.optimizers.Optimizer
-            What callbacks find as the model's optimizer.
-        run_eagerly : bool, default=False
-            What Keras is told of how the driver works.
+        Callbacks find `optimizer` as the model's; `run_eagerly` is what Keras is told of how the driver works.
         """
         self.held.driver = driver
         self.compile(optimizer=optimizer, jit_compile=False, run_eagerly=run_eagerly)
@@ -61,45 +50,21 @@ class TrainableModel(keras.Model):
 
 
 def all_layers(model):
-    """The layers of a model at any depth, in the order in which they are its attributes.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The model.
-    """
+    """The layers of a model at any depth, in the order in which they are its attributes."""
     return list(model._flatten_layers(include_self=False))
 
 
 def layer_below(tensor):
-    """The inputs of the layer that gave a tensor of a functional model: a list of tensors.
-
-    Parameters
-    ----------
-    tensor : KerasTensor
-        An output.
-    """
+    """The inputs of the layer that gave a tensor of a functional model: a list of tensors."""
     history = tensor._keras_history
     return history.operation._inbound_nodes[history.node_index].input_tensors
 
 
 def learning_rate_of(optimizer):
-    """The learning rate as it was given, a number, a variable or a schedule: the public property evaluates it.
-
-    Parameters
-    ----------
-    optimizer : keras.optimizers.Optimizer
-        Any.
-    """
+    """The learning rate as it was given, a number, a variable or a schedule: the public property evaluates it."""
     return optimizer._learning_rate
 
 
 def variables_of(optimizer):
-    """The variables that an optimizer was built for.
-
-    Parameters
-    ----------
-    optimizer : keras.optimizers.Optimizer
-        Built.
-    """
+    """The variables that an optimizer was built for."""
     return optimizer._trainable_variables

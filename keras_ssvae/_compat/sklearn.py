@@ -19,21 +19,10 @@ from sklearn.utils.validation import _get_feature_names as get_feature_names
 from sklearn.utils.validation import _is_fitted as is_fitted
 
 __all__ = [
-    "BaseEstimator",
-    "ClassNamePrefixFeaturesOutMixin",
-    "ClassifierMixin",
-    "HasMethods",
-    "Interval",
-    "StrOptions",
-    "TransformerMixin",
-    "check_feature_names",
-    "check_sample_weight",
-    "fit_context",
-    "get_feature_names",
-    "get_output_config",
-    "is_fitted",
-    "safe_indexing",
-]
+    "BaseEstimator", "ClassNamePrefixFeaturesOutMixin", "ClassifierMixin", "HasMethods", "Interval", "StrOptions",
+    "TransformerMixin", "check_feature_names", "check_sample_weight", "fit_context", "get_feature_names", "get_output_config",
+    "is_fitted", "safe_indexing",
+]  # fmt: skip
 
 M = typing.TypeVar("M", bound=Callable)
 

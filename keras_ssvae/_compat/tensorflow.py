@@ -14,21 +14,13 @@ class TransferableFunction:
 
     TensorFlow takes variables from where a function was traced. What is traced here serves networks of the same architecture,
     each with variables of its own: they are handed over in the place of those that were captured.
-
-    Parameters
-    ----------
-    function : ConcreteFunction
-        Of a dict of tensors.
-    variables : iterable of variables
-        All that it reads and writes.
-
-    Raises
-    ------
-    ValueError
-        If it captured a variable that is not among them: another caller would write into it.
     """
 
     def __init__(self, function: typing.Any, variables: Iterable):
+        """From a ConcreteFunction of a dict of tensors, and all variables that it reads and writes.
+
+        A ValueError is raised if it captured any other: another caller would write into it.
+        """
         places = {id(_handle(v)): i for i, v in enumerate(variables)}
         self._call = function._call_flat
         self._captured = []

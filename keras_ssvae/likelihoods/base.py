@@ -97,14 +97,9 @@ class Likelihood(Layer):
         raise TypeError(f"{type(self).__name__} has no parameters that follow from a mean")
 
     def noisy(self, x: tf.Tensor, uniform: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        """What the encoder and the decoder's target see of x in a training step.
+        """What the encoder and the decoder's target see of encoded rows x, (rows, n_columns), in a training step.
 
-        Parameters
-        ----------
-        x : (rows, n_columns) tensor
-            Encoded rows.
-        uniform : function
-            Tensor -> noise on (0, 1) of its shape.
+        `uniform` is a function, tensor -> noise on (0, 1) of its shape.
         """
         return x
 

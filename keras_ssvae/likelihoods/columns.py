@@ -17,21 +17,9 @@ from keras_ssvae.likelihoods.base import Likelihood, ScaledLikelihood, above_flo
 from keras_ssvae.likelihoods.kinds import FAR, SMALLEST, ColumnKind
 
 __all__ = [
-    "LIKELIHOODS",
-    "Bernoulli",
-    "Beta",
-    "Categorical",
-    "Codes",
-    "Constant",
-    "ContinuousBernoulli",
-    "Discretized",
-    "Gaussian",
-    "LogNormal",
-    "NegativeBinomial",
-    "Ordinal",
-    "Poisson",
-    "StudentT",
-]
+    "LIKELIHOODS", "Bernoulli", "Beta", "Categorical", "Codes", "Constant", "ContinuousBernoulli", "Discretized", "Gaussian",
+    "LogNormal", "NegativeBinomial", "Ordinal", "Poisson", "StudentT",
+]  # fmt: skip
 
 LARGEST_LOG = 30.0  # of the mean of a count: e**30 is far above any count, and its square is still a float
 CLOSEST = 1e-5  # a mean that a decoder gives is kept this far inside the interval in which a distribution has one
@@ -127,9 +115,7 @@ class Bernoulli(Likelihood):
 class ContinuousBernoulli(Likelihood):
     """x in [0, 1] without atoms: ``p(x) = exp(x l) l / (exp(l) - 1)``, the logit l from the decoder.
 
-    References
-    ----------
-    Loaiza-Ganem and Cunningham (2019), arXiv 1907.06845, section 3.
+    See Loaiza-Ganem and Cunningham (2019), arXiv 1907.06845, section 3.
     """
 
     kind = dataclasses.replace(UNIT, for_images=True)
@@ -172,56 +158,51 @@ class Beta(ScaledLikelihood):
         return _logit(mean)
 
 
-class Poisson(Likelihood):
-    """A count: ``p(x) = r**x exp(-r) / x!``, the logarithm of the rate r from the decoder through the link."""
+class _Count(Likelihood):
+    """What counts have in common: the logarithm of the mean comes from the decoder through the link."""
 
     kind = COUNT
 
     def features(self, x: tf.Tensor) -> tf.Tensor:
         return self._unlink(tf.math.log1p(x))
 
-    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
-        return tfd.Poisson(log_rate=tf.minimum(self._link(parameters), LARGEST_LOG))
+    def _log_mean(self, parameters):
+        return tf.minimum(self._link(parameters), LARGEST_LOG)
 
     def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         return self._unlink(tf.math.log(tf.maximum(mean, CLOSEST)))
 
 
-class NegativeBinomial(ScaledLikelihood):
+class Poisson(_Count):
+    """A count: ``p(x) = r**x exp(-r) / x!``, the logarithm of the rate r from the decoder through the link."""
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
+        return tfd.Poisson(log_rate=self._log_mean(parameters))
+
+
+class NegativeBinomial(_Count, ScaledLikelihood):
     """A count more spread than Poisson's: ``p(x) = binomial(x + n - 1, x) (n / (n + m))**n (m / (n + m))**x``.
 
     The logarithm of the mean m comes from the decoder through the link. The total count ``n = scale**-2``, at most 400, is
     learned for each column; the scale is the standard deviation of large counts, relative to their mean.
     """
 
-    kind = COUNT
-
-    def features(self, x: tf.Tensor) -> tf.Tensor:
-        return self._unlink(tf.math.log1p(x))
-
     def total_count(self) -> tf.Tensor:
         """The n of each column, (n_columns,)."""
         return self.scale() ** -2
 
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
-        n, log_mean = self.total_count(), tf.minimum(self._link(parameters), LARGEST_LOG)
+        n, log_mean = self.total_count(), self._log_mean(parameters)
         return tfd.NegativeBinomial(n, logits=log_mean - tf.math.log(n), require_integer_total_count=False)
-
-    def location_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
-        return self._unlink(tf.math.log(tf.maximum(mean, CLOSEST)))
 
 
 class Codes(Likelihood):
     """Codes 0 ... n_levels - 1: their mean says nothing, their probabilities may be averaged."""
 
     kind = dataclasses.replace(
-        COUNT,
-        accepts="whole numbers from 0 to at most 255",
-        within=(0.0, 255.0),
-        scaling="none",
-        levels="column",
+        COUNT, accepts="whole numbers from 0 to at most 255", within=(0.0, 255.0), scaling="none", levels="column",
         is_drawn=True,
-    )
+    )  # fmt: skip
 
     def probabilities(self, parameters: tf.Tensor) -> tf.Tensor:
         """The probability of each level, (..., n_columns, n_levels)."""
@@ -322,16 +303,13 @@ class Ordinal(Codes):
 class Discretized(ScaledLikelihood):
     """x on the grid 0, h, ..., 1 of n_levels points: ``p(x) = sigmoid((x + h/2 - l) / s) - sigmoid((x - h/2 - l) / s)``.
 
-    A logistic variable is rounded to the grid; at 0 and 1, which stand for all beyond, the second term is 0 and the first 1.
+    A logistic variable is rounded to the grid; at 0 and 1, which stand for all beyond, the second term is 0 and the first 1
+    (Salimans et al. 2017, arXiv 1701.05517, equation 2).
     The location ``l = (1 + parameter) / 2`` comes from the decoder: -1 and 1 are the ends of the grid. The scale
     ``s = h / 5 + scale / 10`` is learned for each column.
 
     `mean` is that of the logistic variable put into [0, 1], which is E[x] up to h / 10: the part of s that is not learned keeps
     the rounding from mattering more. `distribution` is that of the grid points' numbers, x / h.
-
-    References
-    ----------
-    Salimans et al. (2017), arXiv 1701.05517, equation 2.
     """
 
     kind = dataclasses.replace(UNIT, levels="grid", for_images=True)

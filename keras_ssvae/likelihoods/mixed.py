@@ -19,6 +19,8 @@ __all__ = ["MixedLikelihood"]
 class MixedLikelihood(Layer):
     """What the encoder reads of x, and the distribution of x whose parameters the decoder gives.
 
+    x has `n_columns` columns, of which the encoder reads `n_features` values.
+
     The terms of the columns are balanced by their scaling: continuous columns are standardised and their likelihoods' spread
     has a floor of a twentieth of the column's, counts have the same floor in relative terms, and a column of categories is
     worth at most the entropy of its levels. So no column is worth more than a few nats, whatever its unit.
@@ -31,11 +33,6 @@ class MixedLikelihood(Layer):
         See `TablePreprocessor`; None is 0 and 1.
     incomplete : (n_columns,) bool array or None
         Columns for which the encoder is told whether the cell was observed.
-
-    Attributes
-    ----------
-    n_columns, n_features : int
-        Columns of x, and values that the encoder reads.
     """
 
     def __init__(
@@ -137,14 +134,7 @@ class MixedLikelihood(Layer):
     def mixed(self, x: tf.Tensor, other: tf.Tensor, share: tf.Tensor, uniform: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         """Mixtures of rows, as rows: share * x + (1 - share) * other, but cells of codes are taken from the one or the other.
 
-        Parameters
-        ----------
-        x, other : (rows, n_columns) tensors
-            Encoded rows.
-        share : (rows, 1) tensor
-            From 0 to 1.
-        uniform : function
-            Maps a tensor to noise on (0, 1) of its shape.
+        `x` and `other` are encoded rows, (rows, n_columns), `share` is (rows, 1), from 0 to 1; `uniform` as in `noisy`.
         """
 
         def of_part(part, x, other):

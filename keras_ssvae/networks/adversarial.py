@@ -18,16 +18,12 @@ __all__ = ["AdversarialNetwork", "real_or_not"]
 
 
 def real_or_not(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cross-entropies -log D of real rows and -log(1 - D) of fake ones, D being the sigmoid of a logit.
+    """Cross-entropies -log D of real rows and -log(1 - D) of fake ones, (rows,) each.
 
     Parameters
     ----------
     real_logits, fake_logits : (rows,) tensors
         log D / (1 - D).
-
-    Returns
-    -------
-    two (rows,) tensors
     """
     return tf.math.softplus(-real_logits), tf.math.softplus(fake_logits)
 

@@ -12,25 +12,11 @@ from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses, noise
 
-__all__ = ["AutoencoderNetwork", "observed_log_prob"]
+__all__ = ["AutoencoderNetwork"]
 
 
 def observed_log_prob(likelihood: MixedLikelihood, batch: dict, location: tf.Tensor) -> tf.Tensor:
-    """log p(x | location) of the observed cells, summed.
-
-    Parameters
-    ----------
-    likelihood : MixedLikelihood
-        p(x | location).
-    batch : dict
-        "x" and, where cells are missing, "observed".
-    location : (..., n_parameters) tensor
-        What the decoder gives.
-
-    Returns
-    -------
-    (...,) tensor
-    """
+    """log p(x | location) of the observed cells of a batch, summed: (...,), for what the decoder gives, (..., n_parameters)."""
     by_column = likelihood.log_prob(batch["x"], location)
     return tf.reduce_sum(by_column * batch["observed"] if "observed" in batch else by_column, axis=-1)
 
@@ -39,7 +25,8 @@ class AutoencoderNetwork(Network):
     """Base of all networks of rows: encoder and decoder bodies on the columns of a table or the pixels of images.
 
     A family makes its bodies with `encoder_for`, `decoder_for` or `split_decoder`, sets `likelihood`, and writes its terms
-    with `seen`, `log_prob` and `kl_latent`.
+    with `seen`, `log_prob` and `kl_latent`. It finds the columns of x, a `MixedLikelihood`, as `observation`, and
+    `hidden_layer_sizes` as `sizes`.
 
     Parameters
     ----------
@@ -51,13 +38,6 @@ class AutoencoderNetwork(Network):
         As in the estimators.
     **kwargs
         As in `Network`.
-
-    Attributes
-    ----------
-    observation : MixedLikelihood
-        The columns of x.
-    sizes : tuple of int
-        `hidden_layer_sizes`.
     """
 
     data_constants: tuple[str, ...] = ("mask_rate",)

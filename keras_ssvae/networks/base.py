@@ -107,16 +107,9 @@ class Network(TrainableModel):
 
     @classmethod
     def make(cls, seed: int, weights_seed: int, spec: dict, **arguments: typing.Any) -> typing.Self:
-        """A built network of untrained weights: a pure function of what is given.
+        """A built network of untrained weights: a pure function of two seeds, `spec` and the constructor's arguments.
 
-        Parameters
-        ----------
-        seed, weights_seed : int
-            Seeds of its noise and of its weights.
-        spec : dict
-            Name -> (shape of a row, name of the dtype): the arrays of a batch but its weight.
-        **arguments
-            Of the constructor.
+        `spec` describes the arrays of a batch but its weight, as name -> (shape of a row, name of the dtype).
         """
         with isolated_seed(weights_seed):
             own = {"activation": plain_activation(arguments["activation"])} if "activation" in arguments else {}
@@ -131,13 +124,7 @@ class Network(TrainableModel):
         return terms(batch, step)
 
     def build_for(self, spec: dict) -> None:
-        """Create all variables, by one dry call of every objective of every stage.
-
-        Parameters
-        ----------
-        spec : dict
-            As in `make`.
-        """
+        """Create all variables, by one dry call of every objective of every stage; `spec` as in `make`."""
         ones = {name: tf.ones((2, *shape), dtype) for name, (shape, dtype) in {**spec, "weight": ((), "float32")}.items()}
         batch = {**ones, "x": tf.zeros_like(ones["x"]), "y": tf.fill([2], -1)}
         self.built = True  # or Keras would warn of layers that only a later stage calls
@@ -149,14 +136,10 @@ class Network(TrainableModel):
             self.held.terms[stage.name], self.held.draws[stage.name] = terms, noise.calls
 
     def inherit(self, trained: Network, sources: list[int | None]) -> None:
-        """Take over every weight of a network of the same architecture.
+        """Take over every weight of a network of the same architecture; a ValueError is raised if it has another.
 
-        Parameters
-        ----------
-        trained : Network
-            The source.
-        sources : list of int or None
-            For each class of this network its index there, None for a new class: it starts from the mean of the classes there.
+        `sources` has for each class of this network its index there, or None for a new class, which starts from the mean of the
+        classes there.
         """
         axes = {id(v): axis for v, axis in self.class_variables()}
         if len(self.weights) != len(trained.weights):

@@ -138,19 +138,10 @@ class ClassifierNetwork(AutoencoderNetwork):
         return self.observation.value(tf.einsum("rk,krd->rd", r, expectations))
 
     def first_of_class(self, y_index: np.ndarray, draw: Callable) -> tf.Tensor:
-        """Of several candidates for each class the first that is predicted to be of the class, or the likeliest one.
+        """Of several candidates for each of n classes the first that is predicted to be of the class, or the likeliest one.
 
-        Parameters
-        ----------
-        y_index : (n,) array
-            Classes.
-        draw : function
-            Classes of k rows -> latent variables (k, dim), and logits of q(y | x) of the rows made of them.
-
-        Returns
-        -------
-        (n, dim) tensor
-            Latent variables.
+        `draw` maps classes of k rows to latent variables (k, dim), and logits of q(y | x) of the rows made of them. What comes
+        back are the latent variables, (n, dim).
         """
         chosen, cells = [], len(y_index) * CANDIDATES * self.observation.n_columns
         for part in np.array_split(y_index, max(1, min(len(y_index), math.ceil(cells / BLOCK_CELLS)))):

@@ -14,7 +14,7 @@ from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn.noise import FixedNoise
 
-__all__ = ["row_terms", "run"]
+__all__ = ["run"]
 
 BLOCK = 2048  # rows a call; smaller inputs are padded to a smaller bucket
 BUCKETS = (32, 256, BLOCK)
@@ -22,20 +22,7 @@ GROUP = 64  # blocks whose answers wait to be put together
 
 
 def row_terms(network: Network, batch: dict) -> dict[str, tf.Tensor]:
-    """The terms of the last stage, row by row, with noise that is fixed and the same for every row.
-
-    Parameters
-    ----------
-    network : Network
-        The trained network.
-    batch : dict
-        Its arrays, without weight.
-
-    Returns
-    -------
-    dict
-        Name -> (rows,) tensor.
-    """
+    """The terms of the last stage by name, (rows,) each, with noise that is fixed and the same for every row."""
     stage = network.stages()[-1]
     terms, _ = next(iter(stage.objectives.values()))
     return terms(batch, StepContext("evaluate", stage, FixedNoise(network.seed)))
@@ -44,7 +31,7 @@ def row_terms(network: Network, batch: dict) -> dict[str, tf.Tensor]:
 def run(
     network: Network, question: str | Callable, *inputs: typing.Any, then: Callable | None = None, **settings: typing.Any
 ) -> typing.Any:
-    """Ask a question about any number of rows: ``network.question(*inputs, **settings)``.
+    """Ask a question about any number of rows, ``network.question(*inputs, **settings)``: an array or a dict of arrays.
 
     Rows are padded with zeros to one of a few bucket sizes, so that nothing is traced anew for another number of rows, and
     what fills a block never reaches a result: every method treats each row by itself.
@@ -62,10 +49,6 @@ def run(
         Applied to the arrays of each block, so that what is large before it is never there for all rows.
     **settings
         Python values passed on.
-
-    Returns
-    -------
-    array or dict of arrays
     """
     n_rows = len(inputs[0])
     function = _function(network, question, settings, n_rows > BLOCK or settings.get("n_draws", 1) > 5)  # worth a trace

@@ -21,29 +21,17 @@ from keras_ssvae.networks.stages import Stage, StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import GaussianHead, LabelMerge
 
-__all__ = ["ClassConditionalNetwork", "ClassPart", "LatentClassNetwork"]
+__all__ = ["ClassConditionalNetwork", "LatentClassNetwork"]
 
 
 @dataclasses.dataclass
 class ClassPart:
-    """Rows of a batch, one after the other, that are decoded with equally many classes each.
+    """Rows of a batch, one after the other, that are decoded with equally many classes each."""
 
-    Attributes
-    ----------
-    size : int
-        Number of rows; -1 for those that are left.
-    classes : (count, rows) integer tensor or None
-        The classes of each row; None: all of them.
-    count : int
-        Number of classes of each row.
-    mean : function
-        Values (count, rows) of these classes -> their mean over the responsibilities, (rows,).
-    """
-
-    size: int
-    classes: tf.Tensor | None
-    count: int
-    mean: Callable
+    size: int  # number of rows; -1 for those that are left
+    classes: tf.Tensor | None  # of each row, (count, rows) integers; None: all of them
+    count: int  # of classes of each row
+    mean: Callable  # values (count, rows) of these classes -> their mean over the responsibilities, (rows,)
 
 
 class LatentClassNetwork(ClassifierNetwork):
@@ -132,22 +120,10 @@ class LatentClassNetwork(ClassifierNetwork):
         return tf.reduce_sum(self.likelihood.log_prob(seen["x"], location) * self.lower.active, axis=-1)
 
     def parts(self, y: tf.Tensor, r: tf.Tensor, step: StepContext, choose: Callable | None = None) -> list[ClassPart]:
-        """Labelled rows, where it is known which these are, with their class alone, and the rest with all or some classes.
+        """Labelled rows, where `step` knows which these are, with their class alone, and the rest with all or some classes.
 
-        Parameters
-        ----------
-        y : (rows,) tensor
-            Class indices.
-        r : (rows, n_classes) tensor
-            Responsibilities.
-        step : StepContext
-            Knows which rows have a label.
-        choose : function or None, default=None
-            Slice of rows -> `ClassChoice` of these rows; None takes all classes.
-
-        Returns
-        -------
-        list of ClassPart
+        `y` is (rows,) class indices, `r` (rows, n_classes) responsibilities; `choose`, slice of rows -> `ClassChoice` of these
+        rows, says with which classes, None with all.
         """
         if step.all_labeled:
             return [ClassPart(-1, y[None], 1, lambda values: values[0])]
@@ -178,10 +154,8 @@ class LatentClassNetwork(ClassifierNetwork):
             location = self.likelihood(self.decoder(tf.concat(merged, axis=0)))
             locations = tf.split(location, [rows.shape[0] for rows in merged])
         read = {name: self.by_part(parts, seen[name]) for name in ("x", "observed") if name in seen}
-        return [
-            self.log_prob_stacked({name: values[i] for name, values in read.items()}, location)
-            for i, location in enumerate(locations)
-        ]
+        rows = [{name: values[i] for name, values in read.items()} for i in range(len(parts))]
+        return [self.log_prob_stacked(own, location) for own, location in zip(rows, locations, strict=True)]
 
     # Training
 

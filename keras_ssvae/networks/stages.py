@@ -7,17 +7,11 @@ import tensorflow as tf
 
 from keras_ssvae.nn.noise import Noise
 
-__all__ = ["Stage", "StepContext", "unreduced"]
+__all__ = ["Stage", "StepContext"]
 
 
 def unreduced(mean: tf.Tensor) -> tf.Tensor:
-    """The mean over all workers where there is one worker: the value itself.
-
-    Parameters
-    ----------
-    mean : tensor
-        Of this worker.
-    """
+    """The mean over all workers where there is one worker: the value itself."""
     return mean
 
 

@@ -16,19 +16,7 @@ import tensorflow as tf
 
 from keras_ssvae._compat.keras import all_layers, layer_below
 
-__all__ = [
-    "DECODERS",
-    "ENCODERS",
-    "Body",
-    "Pretrained",
-    "conv_decoder",
-    "conv_encoder",
-    "has_convolutions",
-    "mlp",
-    "resolve_augmentation",
-    "resolve_decoder",
-    "resolve_encoder",
-]
+__all__ = ["DECODERS", "ENCODERS", "Body", "Pretrained", "conv_decoder", "conv_encoder", "mlp"]
 
 Sizes = Sequence[int]
 Image = tuple[int, int, int]  # height, width, channels
@@ -98,9 +86,8 @@ def mlp(shape: tuple[int, ...], hidden_layer_sizes: Sizes, activation: Activatio
     """
     layers = [keras.layers.Flatten(name="flatten")] if len(shape) > 1 else []
     layers += [keras.layers.Dense(n, activation, name=f"dense_{i}") for i, n in enumerate(hidden_layer_sizes)]
-    return keras.Sequential(
-        [keras.Input(shape), *(layers or [keras.layers.Identity(name="identity", dtype="float32")])], name=name
-    )
+    layers = layers or [keras.layers.Identity(name="identity", dtype="float32")]
+    return keras.Sequential([keras.Input(shape), *layers], name=name)
 
 
 def _conv_filters(shape):
@@ -162,12 +149,8 @@ def conv_decoder(
         keras.layers.Reshape((*small, filters[-1]), name="image"),
     ]
     for i, n in enumerate([*filters[-2::-1], image_shape[2]]):
-        last = i == len(filters) - 1
-        layers.append(
-            keras.layers.Conv2DTranspose(
-                n, 5 if last else 3, 2, "same", activation=None if last else activation, name=f"conv_{i}"
-            )
-        )
+        width, own = (5, None) if i == len(filters) - 1 else (3, activation)
+        layers.append(keras.layers.Conv2DTranspose(n, width, 2, "same", activation=own, name=f"conv_{i}"))
     layers += [keras.layers.Cropping2D(((0, crop[0]), (0, crop[1])), name="crop"), keras.layers.Flatten(name="flatten")]
     return keras.Sequential([keras.Input(shape), *layers], name=name)
 
@@ -203,13 +186,11 @@ def _flat(model):
 
 
 def _check_kind(value, parameter, names):
-    if value is None or isinstance(value, keras.Model) or (isinstance(value, str) and value in names):
-        return
-    if callable(value) and not inspect.isclass(value):
-        return
-    raise ValueError(
-        f"{parameter} must be None, one of {sorted(names)}, a Keras model or a callable that returns one; got {value!r}."
-    )
+    is_named = value is None or (isinstance(value, str) and value in names)
+    if not is_named and (inspect.isclass(value) or not callable(value)):
+        raise ValueError(
+            f"{parameter} must be None, one of {sorted(names)}, a Keras model or a callable that returns one; got {value!r}."
+        )
 
 
 def _gaussian_encoder(model):
@@ -223,23 +204,9 @@ def _gaussian_encoder(model):
 def resolve_encoder(
     encoder: FromUser, image_shape: Image | None, n_columns: int, hidden_layer_sizes: Sizes, activation: Activation
 ) -> Body:
-    """The body that reads the encoded x.
+    """The body that reads the encoded x, with `n_columns` columns; `image_shape` is None for a table.
 
-    Parameters
-    ----------
-    encoder : None, str, keras.Model or callable
-        None chooses "conv" for images of at least 12 pixels a side and "mlp" otherwise.
-    image_shape : tuple (height, width, channels) or None
-        Shape of one image, None for a table.
-    n_columns : int
-        Number of columns of the encoded x.
-    hidden_layer_sizes, activation
-        See `mlp`.
-
-    Returns
-    -------
-    Body
-        Reads rows of `Body.shape`.
+    None chooses "conv" for images of at least 12 pixels a side and "mlp" otherwise.
     """
     _check_kind(encoder, "encoder", ENCODERS)
     shape = image_shape or (n_columns,)
@@ -260,32 +227,17 @@ def resolve_decoder(
     decoder: FromUser, input_dim: int, image_shape: Image | None, n_columns: int, hidden_layer_sizes: Sizes,
     activation: Activation, conv: bool,
 ) -> Body:  # fmt: skip
-    """The body between the latent variables and the likelihood.
+    """The body between latent variables, `input_dim` a row, and the likelihood; None follows the encoder, whether it is `conv`.
 
-    Parameters
-    ----------
-    decoder : None, str, keras.Model or callable
-        None follows `conv`.
-    input_dim : int
-        Number of values in a row the body reads.
-    image_shape, n_columns, hidden_layer_sizes, activation
-        See `resolve_encoder`.
-    conv : bool
-        Whether the encoder is convolutional.
-
-    Returns
-    -------
-    Body
-        "mean" where the user's model returns rows of the size of x, else "features" or "location".
+    What it gives is "mean" where the user's model returns rows of the size of x, else "features" or "location".
     """
     _check_kind(decoder, "decoder", DECODERS)
+    if decoder == "conv" or (decoder is None and conv):
+        if image_shape is None:
+            raise ValueError("decoder='conv' needs images, X of shape (n, height, width[, channels]).")
+        model = conv_decoder((input_dim,), hidden_layer_sizes, activation, "decoder", image_shape)
+        return Body(model, (input_dim,), "location")
     if decoder is None or isinstance(decoder, str):
-        name = decoder or ("conv" if conv else "mlp")
-        if name == "conv":
-            if image_shape is None:
-                raise ValueError("decoder='conv' needs images, X of shape (n, height, width[, channels]).")
-            model = conv_decoder((input_dim,), hidden_layer_sizes, activation, "decoder", image_shape)
-            return Body(model, (input_dim,), "location")
         return Body(mlp((input_dim,), hidden_layer_sizes, activation, "decoder"), (input_dim,))
     model = _from_user(decoder, "decoder")
     if model.input_shape[1:] != (input_dim,):
@@ -301,19 +253,9 @@ def resolve_decoder(
 def resolve_augmentation(
     augmentation: keras.layers.Layer | None, image_shape: Image | None
 ) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """A function that changes flat rows at random, as a fresh copy of the user's Keras layer does.
+    """A function that changes rows, (rows, n_columns), at random, as a fresh copy of the user's Keras layer does in training.
 
-    Parameters
-    ----------
-    augmentation : None or keras.layers.Layer
-        Reads and returns images, or rows of a table; applied with ``training=True``.
-    image_shape : tuple (height, width, channels) or None
-        Shape of one image, None for a table.
-
-    Returns
-    -------
-    function or None
-        (rows, n_columns) tensor -> (rows, n_columns) tensor.
+    The layer reads and returns images, or rows of a table where `image_shape` is None. What is no layer raises a TypeError.
     """
     if augmentation is None:
         return None
@@ -329,13 +271,7 @@ def resolve_augmentation(
 
 
 def has_convolutions(model: keras.Model) -> bool:
-    """Whether a model holds convolutions, at any depth; XLA compiles those for CPUs very slowly.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The model.
-    """
+    """Whether a model holds convolutions, at any depth; XLA compiles those for CPUs very slowly."""
     return any("Conv" in type(layer).__name__ for layer in all_layers(model))
 
 

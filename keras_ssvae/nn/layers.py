@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-__all__ = ["Dense", "GaussianHead", "LabelMerge", "Layer", "PiLayer", "dtype_policy", "constant_variable", "plain_activation"]
+__all__ = ["Dense", "GaussianHead", "LabelMerge", "Layer", "PiLayer"]
 
 Dense = functools.partial(keras.layers.Dense, dtype="float32")  # as `Layer`
 
@@ -50,16 +50,12 @@ class GaussianHead(Layer):
 class PiLayer(Layer):
     """The topmost encoder layer: features -> mean, log variance and the logits of pi, the class probabilities.
 
+    So it is in Berkhahn et al. (2019), arXiv 1908.03015: the encoder's last layer splits into mu, sigma and pi.
+
     Parameters
     ----------
-    latent_dim : int
-        Number of latent dimensions.
-    n_classes : int
-        Number of classes.
-
-    References
-    ----------
-    Berkhahn et al. (2019), arXiv 1908.03015: the encoder's last layer splits into mu, sigma and pi.
+    latent_dim, n_classes : int
+        Number of latent dimensions, and of classes.
     """
 
     def __init__(self, latent_dim: int, n_classes: int, **kwargs: object):
@@ -106,22 +102,11 @@ class LabelMerge(Layer):
         self.shift = self.add_weight(shape=(self.n_classes, units), initializer=initializer, name="shift")
 
     def call(self, z, labels=None, classes=None, n_copies=1):
-        """Join rows of z with classes; what is of z is computed once for all classes, unless every class has its own z.
+        """Join rows of z with classes: (rows, units), or (n * rows, units) for n classes a row.
 
-        Parameters
-        ----------
-        z : (n_copies * rows, dim) tensor
-            One copy for all classes, or a copy for each, the copies of the first class coming first.
-        labels : (rows, n_classes) tensor or None
-            One-hot or soft: one class, or mixture of classes, a row.
-        classes : (n, rows) integer tensor or None
-            Several classes a row. Without labels and classes: all of them.
-        n_copies : int
-            1, or with several classes their number.
-
-        Returns
-        -------
-        (rows, units) or (n * rows, units) tensor
+        z is (n_copies * rows, dim): one copy of the rows for all n classes, or a copy for each, those of the first class first.
+        The classes are `labels`, (rows, n_classes), one-hot or soft, one class or mixture of classes a row; or `classes`,
+        (n, rows) integers, several a row; without both all of them.
         """
         base = z if self.dense is None else self.dense(z)
         if labels is not None:
@@ -134,13 +119,7 @@ class LabelMerge(Layer):
 
 @contextlib.contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Make layers under this dtype policy of Keras inside the block; nothing is touched where it is the user's own.
-
-    Parameters
-    ----------
-    name : str
-        Name of the policy.
-    """
+    """Make layers under this dtype policy of Keras inside the block; nothing is touched where it is the user's own."""
     before = keras.config.dtype_policy()
     if before.name == name:
         yield
@@ -153,16 +132,9 @@ def dtype_policy(name: str) -> Iterator[None]:
 
 
 def constant_variable(name: str, value: npt.ArrayLike) -> keras.Variable:
-    """A variable for numbers that the data decide and training does not.
+    """A float32 variable for numbers that the data decide and training does not.
 
     A compiled step reads it where a Python number would be built into it, so that the step serves other data too.
-
-    Parameters
-    ----------
-    name : str
-        Name of the variable.
-    value : float or array
-        Kept as float32.
     """
     return keras.Variable(np.asarray(value, "float32"), dtype="float32", trainable=False, name=name)
 
@@ -171,11 +143,6 @@ def plain_activation(activation: str | Callable) -> str | Callable:
     """An activation without a gradient of its own.
 
     TensorFlow keeps the gradient function of `tf.nn.silu`, and every graph in which it stands, until the process ends.
-
-    Parameters
-    ----------
-    activation : str or callable
-        Keras activation.
     """
     return _silu if activation in ("silu", "swish") else activation
 

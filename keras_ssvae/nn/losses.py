@@ -6,22 +6,15 @@ import math
 import tensorflow as tf
 
 __all__ = [
-    "ClassChoice",
-    "categorical_kl",
-    "choose_classes",
-    "gaussian_draw",
-    "gaussian_kl",
-    "gaussian_log_prob",
-    "gaussian_log_ratio",
-    "label_cross_entropy",
-    "precision_weighted",
-    "relative_gaussian_kl",
-    "responsibilities",
-]
+    "ClassChoice", "categorical_kl", "choose_classes", "gaussian_draw", "gaussian_kl", "gaussian_log_prob",
+    "gaussian_log_ratio", "label_cross_entropy", "precision_weighted", "relative_gaussian_kl", "responsibilities",
+]  # fmt: skip
 
 
 def responsibilities(y: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """r(y): the label where it is known, q(y | x) where it is not.
+    """r(y): the label where it is known, q(y | x) where it is not, (rows, n_classes).
+
+    Rows sum to one. No gradient flows to `logits` from rows whose label is known.
 
     Parameters
     ----------
@@ -29,11 +22,6 @@ def responsibilities(y: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         Class indices, negative where the label is unknown.
     logits : (rows, n_classes) tensor
         Unnormalised log q(y | x).
-
-    Returns
-    -------
-    (rows, n_classes) tensor
-        Rows sum to one. No gradient flows to `logits` from rows whose label is known.
     """
     known = tf.one_hot(y, logits.shape[-1], dtype=logits.dtype)
     return tf.where(tf.expand_dims(y >= 0, 1), known, tf.nn.softmax(logits))
@@ -108,10 +96,8 @@ def gaussian_log_ratio(
 
     Parameters
     ----------
-    z, mean, log_variance : tensors of shapes that broadcast
-        The point, and q.
-    prior_mean, prior_log_variance : tensors or numbers
-        p; standard normal by default.
+    z, mean, log_variance, prior_mean, prior_log_variance : tensors or numbers that broadcast
+        The point, q, and p, which is standard normal by default.
     """
     log_p = gaussian_log_prob(z, prior_mean, prior_log_variance)
     return tf.reduce_sum(log_p - gaussian_log_prob(z, mean, log_variance), axis=-1)
@@ -163,10 +149,8 @@ class ClassChoice:
         The enumerated classes, and last the one drawn.
     weights : (k, rows) tensor
         Probabilities of the enumerated classes.
-    rest : (rows,) tensor
-        Probability of all others together.
-    drawn_weight : (rows,) tensor
-        As `rest`, with the gradient of a draw's log probability.
+    rest, drawn_weight : (rows,) tensors
+        Probability of all others together; the same with the gradient of a draw's log probability.
     """
 
     classes: tf.Tensor

@@ -10,7 +10,7 @@ import math
 import keras
 import tensorflow as tf
 
-__all__ = ["FixedNoise", "Noise", "NoNoise", "normal", "shape_of", "uniform"]
+__all__ = ["Noise", "normal", "uniform"]
 
 
 def _hasher():
@@ -27,7 +27,7 @@ def _hasher():
 
 
 def uniform(seed: tf.Tensor | tuple[int, int], shape: tuple[int, ...] | tf.Tensor) -> tf.Tensor:
-    """Uniform noise on (0, 1).
+    """Uniform noise on (0, 1), float32: odd multiples of 2**-24, never 0 or 1, where a quantile is infinite.
 
     Parameters
     ----------
@@ -35,11 +35,6 @@ def uniform(seed: tf.Tensor | tuple[int, int], shape: tuple[int, ...] | tf.Tenso
         Equal seeds give equal noise.
     shape : tuple of int or tensor
         Shape of the noise.
-
-    Returns
-    -------
-    float32 tensor
-        Odd multiples of 2**-24: never 0 or 1, where a quantile is infinite.
     """
     scramble = _hasher()
     first, second = tf.unstack(tf.cast(seed, tf.uint32))
@@ -53,44 +48,28 @@ def uniform(seed: tf.Tensor | tuple[int, int], shape: tuple[int, ...] | tf.Tenso
 
 
 def normal(seed: tf.Tensor | tuple[int, int], shape: tuple[int, ...] | tf.Tensor) -> tf.Tensor:
-    """Standard normal noise, by the inverse of the distribution function.
+    """Standard normal noise, float32, alike in all modes of execution up to the rounding of the inverse error function.
 
     Parameters
     ----------
     seed, shape
         As in `uniform`.
-
-    Returns
-    -------
-    float32 tensor
-        Equal in all modes of execution up to the rounding of the inverse error function.
     """
     return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(seed, shape) - 1.0)
 
 
 def shape_of(tensor: tf.Tensor) -> tuple[int, ...] | tf.Tensor:
-    """The static shape where it is known: XLA turns it into constants, and gradients need fewer operations.
-
-    Parameters
-    ----------
-    tensor : tf.Tensor
-        Any.
-    """
+    """The static shape where it is known: XLA turns it into constants, and gradients need fewer operations."""
     return tuple(tensor.shape) if tensor.shape.is_fully_defined() else tf.shape(tensor)
 
 
 class Noise:
-    """New noise at every call, from a seed that counts.
+    """New noise at every call, from a seed that counts: the variable `state` holds it and the number of calls so far.
 
     Parameters
     ----------
     seed : int, default=0
         In [0, 2**31).
-
-    Attributes
-    ----------
-    state : Variable
-        The seed and the number of calls so far.
     """
 
     def __init__(self, seed: int = 0):
@@ -99,52 +78,33 @@ class Noise:
 
     def normal(self, like: tf.Tensor) -> tf.Tensor:
         """Standard normal noise of the shape of a tensor."""
-        return normal(self._generator.next(), shape_of(like))
+        return self._drawn(normal, like)
 
     def uniform(self, like: tf.Tensor) -> tf.Tensor:
         """Uniform noise on (0, 1) of the shape of a tensor."""
-        return uniform(self._generator.next(), shape_of(like))
+        return self._drawn(uniform, like)
+
+    def _drawn(self, draw, like):
+        return draw(self._generator.next(), shape_of(like))
 
 
 class FixedNoise(Noise):
-    """Noise that depends on a seed, the number of calls and the column, and not on the row: the same for every row.
-
-    Parameters
-    ----------
-    seed : int
-        In [0, 2**31).
-    """
+    """Noise that depends on a seed, the number of calls and the column, and not on the row: the same for every row."""
 
     def __init__(self, seed: int):
         self._seed, self._calls = seed, 0
 
-    def normal(self, like: tf.Tensor) -> tf.Tensor:
-        return self._spread(normal, like)
-
-    def uniform(self, like: tf.Tensor) -> tf.Tensor:
-        return self._spread(uniform, like)
-
-    def _spread(self, draw, like):
+    def _drawn(self, draw, like):
         self._calls += 1
         return tf.broadcast_to(draw((self._seed, self._calls), (1, *like.shape[1:])), tf.shape(like))
 
 
 class NoNoise(Noise):
-    """The middle of every distribution.
-
-    Attributes
-    ----------
-    calls : int
-        How often it was asked for.
-    """
+    """The middle of every distribution; `calls` counts how often it was asked for."""
 
     def __init__(self):
         self.calls = 0
 
-    def normal(self, like: tf.Tensor) -> tf.Tensor:
+    def _drawn(self, draw, like):
         self.calls += 1
-        return tf.zeros_like(like)
-
-    def uniform(self, like: tf.Tensor) -> tf.Tensor:
-        self.calls += 1
-        return tf.fill(tf.shape(like), 0.5)
+        return tf.zeros_like(like) if draw is normal else tf.fill(tf.shape(like), 0.5)

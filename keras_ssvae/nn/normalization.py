@@ -36,17 +36,11 @@ class BatchNormalization(Layer):
         self.evidence = self.add_weight(shape=(), initializer="zeros", trainable=False, name="evidence")  # 1 in the long run
 
     def call(self, x, share=None, pace=None):
-        """Standardise features.
+        """Standardise features, (rows, units).
 
-        Parameters
-        ----------
-        x : (rows, units) tensor
-            Features.
-        share : (rows,) tensor or None
-            Inside an optimizer step the share of each row in the weight of the batch, sums to one. None: the running means
-            are used, and stay as they are.
-        pace : scalar tensor or None
-            Inside an optimizer step the weight of this batch in the exponential averages.
+        Inside an optimizer step `share`, (rows,), is the share of each row in the weight of the batch, sums to one, and `pace`,
+        a scalar, the weight of this batch in the exponential averages. Without them, the running means are used, and stay as
+        they are.
         """
         mean, variance = self.mean, self.variance
         if share is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 
-__all__ = ["Reducer", "TrainingConfig"]
+__all__ = ["TrainingConfig"]
 
 
 class Reducer(typing.Protocol):
@@ -60,15 +60,7 @@ class TrainingConfig:
 
     @classmethod
     def of(cls, estimator: typing.Any, **settings: typing.Any) -> TrainingConfig:
-        """The parameters of an estimator by the same names, and settings of one fit.
-
-        Parameters
-        ----------
-        estimator : GenerativeEstimator
-            Its parameters are read.
-        **settings
-            The attributes that are no parameters.
-        """
+        """The parameters of an estimator by the same names, and settings of one fit, the attributes that are no parameters."""
         params = estimator.get_params(deep=False)
         names = [field.name for field in dataclasses.fields(cls) if field.name in params]
         return cls(**{name: params[name] for name in names}, **settings)

@@ -6,15 +6,13 @@ import tensorflow as tf
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import untuned
 
-__all__ = ["held_out_chunks", "split_validation"]
+__all__ = ["split_validation"]
 
 
-def split_validation(
-    y_index: np.ndarray, fraction: float, rng: np.random.RandomState
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def split_validation(y_index: np.ndarray, fraction: float, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
     """Indices of training and validation rows; labelled and unlabelled rows are split separately.
 
-    No class loses its last labelled training row.
+    No class loses its last labelled training row. A ValueError is raised if no row is left to hold out.
 
     Parameters
     ----------
@@ -24,11 +22,6 @@ def split_validation(
         Share of the rows of each group that is held out.
     rng : RandomState
         Source of the split.
-
-    Raises
-    ------
-    ValueError
-        If no row is left to hold out.
     """
     held, owed = [], 0.0
     for group in np.unique(y_index):
@@ -47,18 +40,9 @@ def split_validation(
 
 
 def held_out_chunks(rows: PreparedRows, weight: np.ndarray, with_labels: bool, batch_size: int) -> tf.data.Dataset:
-    """One epoch of chunks of one batch; the last is filled with rows of weight 0.
+    """One epoch of chunks of one batch, four times as large as in training; the last is filled with rows of weight 0.
 
-    Parameters
-    ----------
-    rows : PreparedRows
-        The rows.
-    weight : (n,) array
-        Row weights.
-    with_labels : bool
-        Without labels the loss is the bound.
-    batch_size : int
-        Rows of a batch in training.
+    `weight` is (n,); without labels the loss is the bound.
     """
     size = min(batch_size * 4, len(rows))
     fill = -len(rows) % size

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_ssvae._compat.keras import learning_rate_of, variables_of
 
-__all__ = ["FlatAdamW", "LateDrop", "make_optimizer"]
+__all__ = ["FlatAdamW"]
 
 LARGE = 20_000  # weights of a variable, from which on copying them costs more than some operations
 
@@ -15,18 +15,9 @@ LARGE = 20_000  # weights of a variable, from which on copying them costs more t
 def make_optimizer(
     optimizer: str | keras.optimizers.Optimizer, rate: float, total_steps: tf.Variable | None, opposed: bool = False
 ) -> keras.optimizers.Optimizer:
-    """A fresh optimizer of the user's choice.
+    """A fresh optimizer of the user's choice: a copy of the one given, or by name with this learning rate.
 
-    Parameters
-    ----------
-    optimizer : str or keras.optimizers.Optimizer
-        Name, or an optimizer of which a copy is made.
-    rate : float
-        Learning rate of an optimizer by name.
-    total_steps : variable or None
-        Number of steps until the end; None keeps the rate constant.
-    opposed : bool, default=False
-        Whether it plays against others: no momentum then.
+    The rate falls towards the end of `total_steps`, None keeps it constant. One that plays against others has no momentum.
     """
     if not isinstance(optimizer, str):
         return type(optimizer).from_config(optimizer.get_config())
@@ -45,12 +36,7 @@ def make_optimizer(
 class LateDrop(keras.optimizers.schedules.LearningRateSchedule):
     """A constant learning rate, and a fifth of it in the last three tenths of the steps.
 
-    Parameters
-    ----------
-    rate : float
-        The constant rate.
-    total_steps : variable
-        Number of steps; read at every step, so that the same compiled step serves trainings of any length.
+    `total_steps` is read at every step, so that the same compiled step serves trainings of any length.
     """
 
     def __init__(self, rate: float, total_steps: tf.Variable):
@@ -101,15 +87,16 @@ class FlatAdamW(keras.optimizers.Optimizer):
         self.squares = [self.add_variable(shape, dtype="float32", name="square") for shape in shapes]
 
     def apply(self, grads: list, trainable_variables: list | None = None) -> None:
-        given = dict(zip(map(id, trainable_variables or variables_of(self)), grads, strict=True))
+        # in single precision; the gradient of rows that were gathered comes as slices
+        dense = [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for gradient in grads]
+        given = dict(zip(map(id, trainable_variables or variables_of(self)), dense, strict=True))
         rate, step = tf.cast(self.learning_rate, tf.float32), tf.cast(self.iterations + 1, tf.float32)
         pace = rate * tf.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
         decay = rate * self.weight_decay
         for chosen, mean, square in zip(self.blocks, self.means, self.squares, strict=True):
             block = [variables_of(self)[i] for i in chosen]
             # no gradient, no change: the moments of such a variable stay zero
-            gradients = [_dense(given[id(v)]) if id(v) in given else tf.zeros(v.shape) for v in block]
-            gradient = self._flat(gradients)
+            gradient = self._flat([given[id(v)] if id(v) in given else tf.zeros(v.shape) for v in block])
             # variables of TensorFlow: much faster than Keras' when executed eagerly
             mean, square = mean.value, square.value
             mean.assign_add((gradient - mean) * (1.0 - self.beta_1))
@@ -146,8 +133,3 @@ class FlatAdamW(keras.optimizers.Optimizer):
         is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
         own = {name: getattr(self, name) for name in ("weight_decay", "beta_1", "beta_2", "epsilon")}
         return {"learning_rate": keras.optimizers.schedules.serialize(rate) if is_schedule else float(rate), **own}
-
-
-def _dense(gradient):
-    """A gradient in single precision; that of rows that were gathered comes as slices."""
-    return tf.cast(tf.convert_to_tensor(gradient), tf.float32)

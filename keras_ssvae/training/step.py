@@ -16,28 +16,18 @@ from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.stages import Stage, StepContext, unreduced
 from keras_ssvae.nn.noise import Noise, shape_of
 
-__all__ = ["Execution", "TrainingStep"]
+__all__ = ["TrainingStep"]
 
 FUNCTIONS = 4  # that are kept of a stage and way to execute it: of training and of judging, for chunks of several shapes
 
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-    """How the step of a stage is executed; equal ones share what was traced.
-
-    Attributes
-    ----------
-    jit_compile, run_eagerly : bool
-        Whether XLA compiles it, and whether nothing is traced at all.
-    n_leading_labeled : int
-        A number of rows at the beginning of every batch that have a label; others may have one, too.
-    all_labeled : bool
-        Whether all rows of every batch have one.
-    """
+    """How the step of a stage is executed; equal ones share what was traced."""
 
     jit_compile: bool
-    run_eagerly: bool
-    n_leading_labeled: int = 0
+    run_eagerly: bool  # nothing is traced at all
+    n_leading_labeled: int = 0  # so many rows at the beginning of every batch have a label; others may have one, too
     all_labeled: bool = False
 
 
@@ -66,42 +56,23 @@ class TrainingStep:
         What was traced for others of its architecture; what is traced here joins it. None: nothing is shared.
     all_reduce : function
         Tensor -> its mean over all workers; the identity unless several train.
-
-    Attributes
-    ----------
-    noise : Noise
-        That of training; it starts where the network's dry call would leave it.
-    steps_done, total_steps : Variables
-        Optimizer steps of the stage so far, and planned.
     """
 
-    def __init__(
-        self, network: Network, functions: collections.OrderedDict | None = None, all_reduce: Callable = unreduced
-    ):  # fmt: skip
+    def __init__(self, network: Network, functions: collections.OrderedDict | None = None, all_reduce: Callable = unreduced):
         self.network, self.all_reduce, self.is_shared = network, all_reduce, functions is not None
         self._functions = collections.OrderedDict() if functions is None else functions
-        self.noise = Noise(network.seed)
+        self.noise = Noise(network.seed)  # it starts where the network's dry call would leave it
         self.noise.state.assign_add([0, sum(network.held.draws.values())])
+        # optimizer steps of the stage so far, and planned
         self.steps_done, self.total_steps = tf.Variable(0.0, trainable=False), tf.Variable(1.0, trainable=False)
         self._ahead: collections.deque = collections.deque()
 
     def prepare(
         self, stage: Stage, execution: Execution, make_optimizer: Callable, total_steps: int, chunk_epochs: int
-    ) -> None:  # fmt: skip
-        """Make ready to train a stage.
+    ) -> None:
+        """Make ready to train a stage, with a new Keras optimizer for each objective.
 
-        Parameters
-        ----------
-        stage : Stage
-            The stage.
-        execution : Execution
-            How it is executed.
-        make_optimizer : function
-            Makes a Keras optimizer; called for each objective.
-        total_steps : int
-            Optimizer steps the stage is planned to take.
-        chunk_epochs : int
-            Epochs in a chunk; an epoch of several chunks counts as one.
+        A chunk has `chunk_epochs` epochs; an epoch of several chunks counts as one.
         """
         self.total_steps.assign(total_steps)
         self.steps_done.assign(0)
@@ -120,15 +91,7 @@ class TrainingStep:
         return self._prepared.names[1:]
 
     def run(self, chunks: Generator[dict], epochs: int, chunks_per_epoch: int) -> dict[str, list[float]]:
-        """What Keras' `fit` does where nothing is to happen between epochs, in a tenth of its time: the means of each epoch.
-
-        Parameters
-        ----------
-        chunks : generator of dict
-            Chunks of batches.
-        epochs, chunks_per_epoch : int
-            Of the stage.
-        """
+        """What Keras' `fit` does where nothing is to happen between epochs, in a tenth of its time: the means of each epoch."""
         record = []
         with contextlib.closing(chunks):
             for _ in range(epochs):
@@ -226,13 +189,7 @@ class TrainingStep:
         return tf.stack([values[name] for name in self._prepared.names])
 
     def reduce(self, gradients: list) -> list:
-        """The gradients of all workers together; those of one worker as they are.
-
-        Parameters
-        ----------
-        gradients : list of tensor or None
-            One a variable.
-        """
+        """The gradients of all workers together, one or None a variable; those of one worker as they are."""
         if self.all_reduce is unreduced:
             return gradients
         # a tensor: that of gathered rows comes as slices, of other rows for each worker
@@ -250,7 +207,5 @@ class TrainingStep:
 
 def _variables(stage, objective):
     """What an objective trains, each variable once."""
-    unique = {}
-    for layer in stage.objectives[objective][1]:
-        unique.update((id(v), v) for v in layer.trainable_variables)
-    return list(unique.values())
+    _, layers = stage.objectives[objective]
+    return list({id(v): v for layer in layers for v in layer.trainable_variables}.values())

@@ -21,7 +21,7 @@ from keras_ssvae.nn import backbones
 from keras_ssvae.training.config import TrainingConfig
 from keras_ssvae.training.step import TrainingStep
 
-__all__ = ["STEP_CACHE", "StepCache", "step_key"]
+__all__ = ["STEP_CACHE", "StepCache"]
 
 MOST_WEIGHTS = 1_000_000  # of a network that shares; larger ones train for so long that tracing does not matter
 PLAIN = (str, int, float, bool, type(None))
@@ -30,12 +30,8 @@ PLAIN = (str, int, float, bool, type(None))
 def step_key(network: Network, config: TrainingConfig) -> tuple | None:
     """What the layers of a network and its training step depend on besides variables: a hashable key, or None if unknown.
 
-    Parameters
-    ----------
-    network : Network
-        Of a class that says `shares_steps` itself, since others may build numbers of their data into the step.
-    config : TrainingConfig
-        With callbacks the user has a hold on the network that trains, and there is no key.
+    There is none unless the network's class itself says `shares_steps`, since others may build numbers of their data into the
+    step; nor with callbacks, by which the user has a hold on the network that trains.
     """
     if config.callbacks or config.reducer or not vars(type(network)).get("shares_steps", False):
         return None
@@ -44,9 +40,8 @@ def step_key(network: Network, config: TrainingConfig) -> tuple | None:
     numbers = {name: (np.shape(arguments[name]), bool(np.any(arguments[name]))) for name in constants}
     others = {name: value for name, value in arguments.items() if name not in constants}
     others |= {name: plain(getattr(config, name)) for name in ("optimizer", "learning_rate", "one_pass")}
-    if not all(
-        isinstance(item, PLAIN) for value in others.values() for item in (value if isinstance(value, tuple) else (value,))
-    ):
+    items = [item for value in others.values() for item in (value if isinstance(value, tuple) else (value,))]
+    if not all(isinstance(item, PLAIN) for item in items):
         return None
     table = network.held.arguments["table"]
     columns = table.groups_, table.image_shape_, table.incomplete_.tobytes(), network.held.spec
@@ -57,13 +52,7 @@ def step_key(network: Network, config: TrainingConfig) -> tuple | None:
 
 
 def plain(value: typing.Any) -> typing.Any:
-    """Python's numbers for NumPy's, also in a tuple.
-
-    Parameters
-    ----------
-    value : object
-        Anything; other objects stay what they are.
-    """
+    """Python's numbers for NumPy's, also in a tuple; other objects stay what they are."""
     if isinstance(value, tuple):
         return tuple(map(plain, value))
     return value.item() if isinstance(value, np.generic) else value
@@ -93,15 +82,7 @@ class StepCache:
 
     @contextlib.contextmanager
     def lend(self, network: Network, config: TrainingConfig) -> Iterator[TrainingStep]:
-        """A step that trains a network, with what was traced for others of its architecture.
-
-        Parameters
-        ----------
-        network : Network
-            Built network.
-        config : TrainingConfig
-            How it is trained.
-        """
+        """A step that trains a built network, with what was traced for others of its architecture."""
         key = step_key(network, config) if sum(math.prod(v.shape) for v in network.weights) <= MOST_WEIGHTS else None
         reducer = {} if config.reducer is None else {"all_reduce": config.reducer.all_reduce}
         yield TrainingStep(network, self._shared(key), **reducer)

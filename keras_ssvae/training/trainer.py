@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_ssvae._compat.keras import all_layers
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import BatchSampler
 from keras_ssvae.data.streaming import StreamingSampler
@@ -24,7 +23,7 @@ from keras_ssvae.training.optimizers import make_optimizer
 from keras_ssvae.training.step import Execution
 from keras_ssvae.training.step_cache import StepCache
 
-__all__ = ["complete_stages", "execution_of", "number_of_epochs", "train"]
+__all__ = ["train"]
 
 EAGER_STEPS = 20  # below, tracing a graph (about 1 s) costs more than it saves
 EAGER_STEPS_IF_SHARED = 5  # the same, where later fits use the graph again
@@ -41,7 +40,9 @@ class TrainingData(typing.Protocol):
 
 
 def train(network: Network, data: TrainingData, config: TrainingConfig, cache: StepCache) -> pd.DataFrame:
-    """Train all stages of a network.
+    """Train all stages of a network; the history has one row an epoch.
+
+    Its columns are "stage", "loss" and the terms, in nats a row, and with early stopping "val_...".
 
     Parameters
     ----------
@@ -53,11 +54,6 @@ def train(network: Network, data: TrainingData, config: TrainingConfig, cache: S
         How it is trained.
     cache : StepCache
         Where traced steps are lent from.
-
-    Returns
-    -------
-    history : DataFrame
-        One row an epoch: "stage", "loss" and the terms, in nats a row; "val_..." with early stopping.
     """
     rng = np.random.RandomState(config.seed)
     rows, weight, held_out = data.rows, data.weight, None
@@ -109,30 +105,18 @@ def _train_stage(step, stages, stage, sampler, held_out, config):
         callbacks.append(keras.callbacks.EarlyStopping(monitor, 0.0, patience, mode="min", restore_best_weights=True))
     if unseen:
         return step.run(sampler.stream(epochs, chunk_epochs), epochs, chunks)
-    record = step.network.fit(
-        sampler.dataset(epochs, chunk_epochs),
-        epochs=epochs,
-        steps_per_epoch=chunks,
-        verbose=int(config.verbose),
-        callbacks=callbacks,
-        validation_data=chunks_held_out,
-        shuffle=False,
-    )
-    return record.history
+    return step.network.fit(
+        sampler.dataset(epochs, chunk_epochs), epochs=epochs, steps_per_epoch=chunks, verbose=int(config.verbose),
+        callbacks=callbacks, validation_data=chunks_held_out, shuffle=False,
+    ).history  # fmt: skip
 
 
 def complete_stages(network: Network, prepared: bool = False) -> list[Stage]:
     """The stages of a network with what they leave open: labels where it has classes, XLA without convolutions.
 
-    Parameters
-    ----------
-    network : Network
-        The network.
-    prepared : bool, default=False
-        Whether the stages that only prepare are left out.
+    Of a prepared network without the stages that only prepare.
     """
-    stages = [stage for stage in network.stages() if not (prepared and stage.prepares)]
-    conv = any("Conv" in type(layer).__name__ for layer in all_layers(network))
+    conv = backbones.has_convolutions(network)
     return [
         dataclasses.replace(
             stage,
@@ -140,25 +124,15 @@ def complete_stages(network: Network, prepared: bool = False) -> list[Stage]:
             compiles=not conv if stage.compiles is None else stage.compiles,
             opposed=len(stage.objectives) > 1 if stage.opposed is None else stage.opposed,
         )
-        for stage in stages
+        for stage in network.stages()
+        if not (prepared and stage.prepares)
     ]
 
 
 def execution_of(stage: Stage, config: TrainingConfig, total_steps: int, n_labeled: int, is_shared: bool) -> Execution:
-    """The execution that suits the number of steps.
+    """The execution that suits the number of steps, unless the user has set `jit_compile`.
 
-    Parameters
-    ----------
-    stage : Stage
-        The stage.
-    config : TrainingConfig
-        Its `jit_compile` decides, unless it is "auto".
-    total_steps : int
-        Optimizer steps of the stage.
-    n_labeled : int
-        Labelled rows in each batch, its first.
-    is_shared : bool
-        Whether later fits use what is traced again.
+    `n_labeled` rows, the first of each batch, have a label; `is_shared` says whether later fits use what is traced again.
     """
     eager_steps = EAGER_STEPS
     if is_shared:  # a second pass will hardly be the last
@@ -171,16 +145,6 @@ def execution_of(stage: Stage, config: TrainingConfig, total_steps: int, n_label
 
 
 def number_of_epochs(config: TrainingConfig, steps_per_epoch: int, has_gaps: bool) -> int:
-    """The number of epochs of all stages; "auto" makes about 2500 steps.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-        With `epochs`.
-    steps_per_epoch : int
-        Batches of an epoch.
-    has_gaps : bool
-        Whether cells are missing.
-    """
+    """The number of epochs of all stages; "auto" makes about 2500 steps, and more epochs where cells are missing."""
     most = 1000 if has_gaps else np.clip(25 * steps_per_epoch, 100, 200)
     return int(np.clip(math.ceil(2500 / steps_per_epoch), 40, most)) if config.epochs == "auto" else config.epochs
