@@ -33,7 +33,7 @@ def derive_seeds(random_state: typing.Any, count: int) -> list[int]:
 def isolated_seed(seed: int, alone: bool = True) -> Iterator[None]:
     """Seed Python's and NumPy's global generators inside the block, and put both back afterwards.
 
-    Keras layers draw the seed of an initializer from Python's ``random``; inside this block they get the same ones at every run.
+    Keras layers draw the seed of an initializer from Python's ``random``; inside this block it is the same at every run.
 
     Parameters
     ----------

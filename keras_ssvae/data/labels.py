@@ -188,7 +188,7 @@ class LabelCodec:
         return y_index
 
     def decode(self, y_index: npt.ArrayLike) -> np.ndarray:
-        """Labels of class indices: in the dtype of `classes_`, or objects if a row is unlabelled and it cannot hold `unlabeled`.
+        """Labels of class indices: of the dtype of `classes_`, or object if a row is unlabelled and it cannot hold `unlabeled`.
 
         Parameters
         ----------

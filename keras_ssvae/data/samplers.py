@@ -106,10 +106,12 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 class BatchSampler:
     """Training rows of one stage, with "y" among their arrays and positive weights, as an endless stream of chunks.
 
-    A `labeled_batch_size` of None draws all rows alike. `augment` makes random changes that a row survives to a tensor
-    (rows, n_columns). `share` says which rows of each batch this sampler gives: ``slice(rank, None, size)`` where `size` workers
-    share every batch. `steps_per_epoch` are the batches until the group that fills most of a batch, labelled or unlabelled rows,
-    has been seen once, whatever the weights; `n_labeled` are the labelled rows that it gives to each batch.
+    - `labeled_batch_size`: as in `labeled_rows_per_batch`; None draws all rows alike.
+    - `augment`: (rows, n_columns) tensor -> the same shape: random changes that a row survives.
+    - `share`: which rows of each batch this sampler gives: ``slice(rank, None, size)`` where `size` workers share every batch.
+
+    `steps_per_epoch` is the number of batches until the group that fills most of a batch, labelled or unlabelled rows, has been
+    seen once; weights do not make an epoch longer. `n_labeled` are the labelled rows in each batch.
     """
 
     max_chunk_bytes = 16 * 2**20

@@ -110,8 +110,8 @@ class Levels(Column):
                 )
                 warnings.warn(message, ColumnWarning, stacklevel=2)
                 return Identifiers(series.dtype)
-            rest = f"all but the {MAX_LEVELS} most frequent count as missing"
-            warnings.warn(f"column {name!r} has {len(counts)} categories; {rest}.", ColumnWarning, stacklevel=2)
+            message = f"column {name!r} has {len(counts)} categories; all but the {MAX_LEVELS} most frequent count as missing."
+            warnings.warn(message, ColumnWarning, stacklevel=2)
         order = sorted(counts.index, key=lambda level: (-counts[level], type(level).__name__, level))[:MAX_LEVELS]
         return cls(series.dtype, sorted(order, key=lambda level: (type(level).__name__, level)))
 
@@ -231,7 +231,7 @@ def _grid(seconds):
 
 
 def learn_column(series: pd.Series, name: object) -> Column:
-    """The column that a Series shows; messages mention its name. Raises what says that its dtype is not accepted."""
+    """The column that a Series shows. Errors mention its name: a ValueError of complex data, a TypeError of other dtypes."""
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return Levels.learn(series, name)

@@ -117,19 +117,13 @@ class Source:
             self._columns = columns
         if columns == self._columns:
             return X
-        if isinstance(columns, list) and isinstance(self._columns, list) and set(columns) == set(self._columns):
-            return X[self._columns]
-        if isinstance(columns, list) and isinstance(self._columns, list):
+        if not isinstance(columns, list) or not isinstance(self._columns, list):
+            kind, first = ("names" if isinstance(c, list) else f"rows of shape {c}" for c in (columns, self._columns))
+            raise ValueError(f"All blocks of X must have the same columns; one has {kind} where the first had {first}.")
+        if set(columns) != set(self._columns):
             odd = sorted(set(map(str, columns)) ^ set(map(str, self._columns)))
             raise ValueError(f"All blocks of X must have the same columns; not in all of them are {odd[:20]}.")
-        raise ValueError(
-            f"All blocks of X must have the same columns; one has {_described(columns)} where the first had "
-            f"{_described(self._columns)}."
-        )
-
-
-def _described(columns):
-    return "names" if isinstance(columns, list) else f"rows of shape {columns}"
+        return X[self._columns]
 
 
 def _labels(y):

@@ -73,7 +73,7 @@ class Reservoir:
 
 
 class SourceSummary:
-    """What one pass over a source tells: `n_rows` and `n_labeled`, and some rows, `X` and `y` in their order, that stand for all.
+    """What one pass over a source tells: `n_rows` and `n_labeled`, and some rows, `X` and `y`, in order, that stand for all.
 
     At most `buffer_size` labelled and so many other rows are kept. `weight` says how many rows each stands for, (n_kept,),
     labelled rows for those of their class; None if all rows are kept.

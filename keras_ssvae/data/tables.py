@@ -63,10 +63,12 @@ class TablePreprocessor:
 
         Parameters
         ----------
-        values, weight : (n, d) or (n, height, width[, channels]) float array, (n,) array
-            Numbers, NaN where missing, and row weights.
+        values : (n, d) or (n, height, width[, channels]) float array
+            Numbers, NaN where missing.
         schema : Schema
             The user's columns.
+        weight : (n,) array
+            Row weights.
         """
         self.schema_ = schema
         self.row_shape_ = values.shape[1:]
