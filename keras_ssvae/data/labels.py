@@ -193,7 +193,8 @@ class LabelCodec:
         Parameters
         ----------
         y_index : array-like of int
-            Positions in `classes_`, of any shape. -1 is an unlabelled row, and so is every index if there are no classes.
+            Positions in `classes_`, of any shape, which the labels have too. -1 is an unlabelled row, and so is every index if
+            there are no classes.
         """
         y_index = np.asarray(y_index, dtype=int)
         known = (y_index >= 0) & (len(self.classes_) > 0)

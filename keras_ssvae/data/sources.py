@@ -43,7 +43,7 @@ class Source:
         self._columns = None
 
     def blocks(self, rows: int | None = None, rng: np.random.RandomState | None = None) -> Iterator[tuple]:
-        """One pass: (X, y) of as many rows each, the last of fewer; X of one kind, and with the same columns, throughout.
+        """One pass: (X, y) of `rows` rows each, the last of fewer; X of one kind, and with the same columns, throughout.
 
         Parameters
         ----------
@@ -177,8 +177,10 @@ def open_source(X: object, y: object = None, buffer_size: int = BLOCK_ROWS, igno
     ------
     FileNotFoundError
         If there is no such file or folder, or no file in it that could be read.
-    TypeError, ValueError
-        If X can be read once only; if y does not suit X.
+    TypeError
+        If X can be read once only.
+    ValueError
+        If y does not suit X, or X holds files of both formats or is a dataset without end.
     ImportError
         If pyarrow is needed and not installed.
     """
