@@ -2,7 +2,7 @@
 
 import typing
 
-__all__ = ["register", "registered_class", "registered_name"]
+__all__ = ["register"]
 
 _registered: dict[str, type] = {}  # the one list of what `load` may make, besides scikit-learn's and Keras' own
 
@@ -15,14 +15,9 @@ def register(cls: type | None = None, *, name: str | None = None) -> typing.Any:
     Parameters
     ----------
     cls : type
-        The class: an estimator, or what its attributes are made of.
+        The class, which comes back: an estimator, or what its attributes are made of. Without it, a decorator comes back.
     name : str, default=None
         What a file calls it; None is the name of a class of this package, and module and name of any other.
-
-    Returns
-    -------
-    type
-        The same class; without `cls`, a decorator.
 
     Raises
     ------
@@ -41,22 +36,10 @@ def register(cls: type | None = None, *, name: str | None = None) -> typing.Any:
 
 
 def registered_name(cls: type) -> str | None:
-    """The name under which a class is registered, None if it is not: a class of the same name does not count.
-
-    Parameters
-    ----------
-    cls : type
-        Any class.
-    """
+    """The name under which a class is registered, None if it is not: a class of the same name does not count."""
     return next((name for name, known in _registered.items() if known is cls), None)
 
 
 def registered_class(name: str) -> type | None:
-    """The class that is registered under a name.
-
-    Parameters
-    ----------
-    name : str
-        As in a file.
-    """
+    """The class that is registered under a name, None if there is none."""
     return _registered.get(name)

@@ -15,7 +15,7 @@ _lock = threading.RLock()  # the generators belong to the whole process
 
 
 def derive_seeds(random_state: typing.Any, count: int) -> list[int]:
-    """Return `count` independent integer seeds that follow from `random_state`.
+    """Independent integer seeds in [0, 2**31 - 1) that follow from `random_state`.
 
     Parameters
     ----------
@@ -23,11 +23,6 @@ def derive_seeds(random_state: typing.Any, count: int) -> list[int]:
         As everywhere in scikit-learn; a RandomState instance is advanced, None draws fresh entropy.
     count : int
         Number of seeds.
-
-    Returns
-    -------
-    list of int
-        Each in [0, 2**31 - 1).
     """
     if random_state is None:  # fresh entropy rather than numpy's global generator, which belongs to the user
         return [int(s) % (2**31 - 1) for s in np.random.SeedSequence().generate_state(count)]
@@ -38,8 +33,7 @@ def derive_seeds(random_state: typing.Any, count: int) -> list[int]:
 def isolated_seed(seed: int, alone: bool = True) -> Iterator[None]:
     """Seed Python's and NumPy's global generators inside the block, and put both back afterwards.
 
-    Keras layers draw the seed of an initializer from Python's ``random``; inside this block they get the same ones
-    at every run.
+    Keras layers draw the seed of an initializer from Python's ``random``; inside this block it is the same at every run.
 
     Parameters
     ----------

@@ -26,64 +26,23 @@ import keras_ssvae
 from keras_ssvae.registry import registered_class, registered_name
 from keras_ssvae.seeding import isolated_seed
 
-__all__ = ["load", "pack_network", "save", "unpack_network"]
+__all__ = ["load", "save"]
 
 FORMAT = 1
 UNREADABLE = (  # what reading a damaged or altered file can come to
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-TAGS = {
-    *(
-        "array",
-        "categories",
-        "dict",
-        "dtype",
-        "estimator",
-        "frame",
-        "index",
-        "interval",
-        "layer",
-        "missing",
-        "model",
-        "objects",
-    ),
-    *("optimizer", "part", "scalar", "series", "tuple"),
-}
+    ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+    struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def pack_network(state: dict) -> dict:
-    """The pickled state of an estimator: the network replaced by its seed and weights.
-
-    Parameters
-    ----------
-    state : dict
-        Attributes of a fitted estimator.
-    """
+    """The attributes of a fitted estimator for a pickle: the network replaced by its seed and weights."""
     network = state["network_"]
     return {**state, "network_": {"seed": network.seed, "weights": network.get_weights()}}
 
 
 def unpack_network(blank: typing.Any, state: dict) -> dict:
-    """The opposite of `pack_network`.
-
-    Parameters
-    ----------
-    blank : GenerativeEstimator
-        An empty estimator of the class; used up.
-    state : dict
-        What `pack_network` returned.
-    """
+    """The opposite of `pack_network`; `blank` is an empty estimator of the class, which is used up."""
     packed = state.get("network_")
     if not isinstance(packed, dict):
         return state
@@ -99,7 +58,7 @@ def save(estimator: typing.Any, path: str | os.PathLike) -> None:
     Parameters
     ----------
     estimator : GenerativeEstimator
-        Fitted.
+        A fitted one.
     path : str or path-like
         The file; it is replaced only when all is written.
 
@@ -137,8 +96,7 @@ def save(estimator: typing.Any, path: str | os.PathLike) -> None:
                 archive.writestr(name, content)
         os.replace(temporary, path)
     finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike) -> typing.Any:
@@ -206,10 +164,11 @@ class _Writer:
             return {"dict": [[self.tree(k, where), self.tree(v, f"{where}.{k}")] for k, v in value.items()]}
         if isinstance(value, pd.Index):
             dtype = None if isinstance(value, pd.MultiIndex) else value.dtype
-            return {"index": [self.tree(part, where) for part in (list(value.names), value.tolist(), dtype)]}
-        for kind, tag in ((tuple, "tuple"), (pd.Series, "series")):
-            if isinstance(value, kind):
-                return {tag: [self.tree(v, where) for v in (value.tolist() if tag != "tuple" else value)]}
+            return {"index": self.tree([list(value.names), value.tolist(), dtype], where)}
+        if isinstance(value, tuple):
+            return {"tuple": self.tree(list(value), where)}
+        if isinstance(value, pd.Series):
+            return {"series": self.tree(value.tolist(), where)}
         if isinstance(value, np.ndarray):
             return self._array(value, where)
         if isinstance(value, np.generic):
@@ -221,7 +180,7 @@ class _Writer:
         if isinstance(value, (np.dtype, pd.api.extensions.ExtensionDtype)) and _dtype_name(value) is not None:
             return {"dtype": _dtype_name(value)}
         if isinstance(value, pd.Interval):
-            return {"interval": [*(self.tree(end, where) for end in (value.left, value.right)), value.closed]}
+            return {"interval": self.tree([value.left, value.right, value.closed], where)}
         if value is pd.NA:
             return {"missing": None}
         name = registered_name(type(value))
@@ -283,46 +242,38 @@ class _Reader:
         if not isinstance(tree, dict):
             return tree
         ((tag, content),) = tree.items()
-        if tag not in TAGS:
-            raise ValueError(f"unknown tag {tag!r}")
-        return getattr(self, f"_{tag}")(content)
-
-    def _dict(self, content):
-        return {self.value(k): self.value(v) for k, v in content}
-
-    def _tuple(self, content):
-        return tuple(self.value(content))
-
-    def _index(self, content):
-        names, values, dtype = (self.value(part) for part in content)
-        return pd.Index(values, dtype=dtype).set_names(names)
-
-    def _interval(self, content):
-        return pd.Interval(*self.value(content))
-
-    def _series(self, content):
-        return pd.Series(self.value(content))
-
-    def _array(self, content):
-        return np.load(io.BytesIO(self.archive.read(content)), allow_pickle=False)
-
-    def _scalar(self, content):
-        return self.value(content)[()]
-
-    def _objects(self, content):
-        out = np.empty(len(content), object)
-        out[:] = self.value(content)
-        return out
-
-    def _frame(self, content):
-        return pd.DataFrame({name: self.value(column) for name, column in content})
-
-    def _dtype(self, content):
-        return pd.api.types.pandas_dtype(content)
-
-    def _categories(self, content):
-        categories, ordered = content
-        return pd.CategoricalDtype(self.value(categories), ordered)
+        match tag:  # only what stands here is ever called
+            case "array":
+                return np.load(io.BytesIO(self.archive.read(content)), allow_pickle=False)
+            case "categories":
+                categories, ordered = content
+                return pd.CategoricalDtype(self.value(categories), ordered)
+            case "dict":
+                return {self.value(k): self.value(v) for k, v in content}
+            case "dtype":
+                return pd.api.types.pandas_dtype(content)
+            case "frame":
+                return pd.DataFrame({name: self.value(column) for name, column in content})
+            case "index":
+                names, values, dtype = self.value(content)
+                return pd.Index(values, dtype=dtype).set_names(names)
+            case "interval":
+                return pd.Interval(*self.value(content))
+            case "missing":
+                return pd.NA
+            case "objects":
+                out = np.empty(len(content), object)
+                out[:] = self.value(content)
+                return out
+            case "scalar":
+                return self.value(content)[()]
+            case "series":
+                return pd.Series(self.value(content))
+            case "tuple":
+                return tuple(self.value(content))
+            case "estimator" | "layer" | "model" | "optimizer" | "part":
+                return getattr(self, f"_{tag}")(content)
+        raise ValueError(f"unknown tag {tag!r}")
 
     def _layer(self, content):
         layer = keras.saving.deserialize_keras_object(content, safe_mode=True)
@@ -343,9 +294,6 @@ class _Reader:
         estimator = cls.__new__(cls)
         estimator.__setstate__(self.value(state))
         return estimator
-
-    def _missing(self, content):
-        return pd.NA
 
     def _part(self, content):
         name, state = content

@@ -5,25 +5,19 @@ import numpy as np
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.kinds import ColumnKind
 
-__all__ = ["choose_kind", "kind_names", "scale_column", "standardisation"]
+__all__ = []
 
 BLOCK_CELLS = 2**20  # at a time in double precision
 
 
 def kind_names(images: bool = False) -> tuple[str, ...]:
-    """What a user may ask for by the parameter `likelihood`, besides "auto"; kinds that were added just now, too.
-
-    Parameters
-    ----------
-    images : bool, default=False
-        Of images, or of the columns of a table.
-    """
+    """What a user may ask for by `likelihood`, of images or of the columns of a table, besides "auto"; new kinds, too."""
     kinds = {name: likelihood.kind for name, likelihood in LIKELIHOODS.items()}
     return tuple(name for name, kind in kinds.items() if (kind.for_images if images else kind.by_name))
 
 
 def choose_kind(values: np.ndarray, weight: np.ndarray, is_integer: bool, n_levels: int, is_ordered: bool) -> str:
-    """The kind of likelihood that "auto" stands for: of one column, from its dtype and values.
+    """The kind of likelihood that "auto" stands for: of one column of n floats, NaN where missing, with weights for its rows.
 
     - no value, or one: "constant"; two: "bernoulli";
     - categories: "categorical", "ordinal" where the levels are ordered;
@@ -33,22 +27,7 @@ def choose_kind(values: np.ndarray, weight: np.ndarray, is_integer: bool, n_leve
     - heavy tails (excess kurtosis above 6, and no value that a twentieth of the rows share): "student_t";
     - anything else: "gaussian".
 
-    Parameters
-    ----------
-    values : (n,) float array
-        The column, NaN where missing.
-    weight : (n,) array
-        Row weights.
-    is_integer : bool
-        Whether the values are whole by nature.
-    n_levels : int
-        Number of categories, 0 for numbers.
-    is_ordered : bool
-        Whether the order of the categories means something.
-
-    Returns
-    -------
-    str
+    `is_integer` says that the values are whole by nature; `n_levels` is the number of categories, 0 for numbers.
     """
     known = ~np.isnan(values)
     distinct, inverse = np.unique(values[known], return_inverse=True)
@@ -91,21 +70,8 @@ def scale_column(kind: ColumnKind, values: np.ndarray, weight: np.ndarray, stand
     - "log1p": as it is, and the link is the standardisation of log(1 + x);
     - "lowest": shifted by the lowest value.
 
-    Parameters
-    ----------
-    kind : ColumnKind
-        Its kind.
-    values : (n,) float array
-        The column, NaN where missing.
-    weight : (n,) array
-        Row weights.
-    standard : tuple (center, scale)
-        Of `standardisation`.
-
-    Returns
-    -------
-    center, scale, link_center, link_scale : float
-        See `TablePreprocessor`.
+    `values` are n floats, NaN where missing; `standard` are the center and scale of `standardisation`. What comes back are
+    center, scale, link_center and link_scale as in `TablePreprocessor`.
     """
     if kind.scaling == "standard":
         return *standard, 0.0, 1.0
@@ -121,24 +87,11 @@ def scale_column(kind: ColumnKind, values: np.ndarray, weight: np.ndarray, stand
 
 
 def standardisation(flat: np.ndarray, weight: np.ndarray, together: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation of each column, far outliers drawn in.
+    """Weighted mean and standard deviation, (d,) each, of (n, d) values, NaN where missing; far outliers are drawn in.
 
     Values further from the middle nine tenths of a column than thrice their width count as lying there. The result does not
-    depend on the order of the rows, and a weight of two is a row given twice.
-
-    Parameters
-    ----------
-    flat : (n, d) float array
-        Values, NaN where missing.
-    weight : (n,) array
-        Row weights.
-    together : bool, default=False
-        One mean and deviation for all columns.
-
-    Returns
-    -------
-    center, scale : (d,) arrays
-        The scale of a constant column is 1.
+    depend on the order of the rows, and a weight of two is a row given twice. The scale of a constant column is 1; `together`
+    gives all columns one mean and deviation, and draws nothing in.
     """
     if together:
         return _standardisation(flat, weight, together)

@@ -12,28 +12,14 @@ from sklearn.neighbors import NearestNeighbors
 from keras_ssvae.data.rows import canonical_order
 from keras_ssvae.registry import register
 
-__all__ = ["LabelSummary", "class_prior", "label_agreement", "linear_agreement", "summarise_labels"]
+__all__ = []
 
 
 def class_prior(prior: str | npt.ArrayLike, class_weight: np.ndarray) -> np.ndarray:
-    """p(y), the probability of each class before a row is seen.
+    """p(y), the probability of each class before a row is seen, (n_classes,), from the labelled rows' weight by class.
 
-    Parameters
-    ----------
-    prior : {"empirical", "uniform"} or array-like of shape (n_classes,)
-        "empirical" is the labels' frequencies with one more label for every class; probabilities are scaled to sum to one.
-    class_weight : (n_classes,) array
-        Weight of the labelled rows by class.
-
-    Returns
-    -------
-    (n_classes,) array
-        Positive, sums to one.
-
-    Raises
-    ------
-    ValueError
-        If the probabilities are too few, too many, negative or zero.
+    "empirical" is the labels' frequencies with one more label for every class, "uniform" the same for all; an array is scaled
+    to sum to one. Raises a ValueError if it does not hold a positive number for each class.
     """
     if isinstance(prior, str):
         counts = class_weight + 1.0 if prior == "empirical" else np.ones(len(class_weight))
@@ -51,40 +37,22 @@ def class_prior(prior: str | npt.ArrayLike, class_weight: np.ndarray) -> np.ndar
 class LabelSummary:
     """What a network's scales are derived from.
 
-    Attributes
-    ----------
-    class_weight : (n_classes,) array
-        Weight of the labelled rows by class.
-    rows_per_label : float
-        Weight of all rows by that of the labelled ones; 0 without labels.
-    agreement : float
-        See `label_agreement`; 1 without labels, if there are classes.
-    signal : float
-        How much of the labels rows can tell, from 0 (nothing that shows yet) to 1: the better of `label_agreement` and
-        `linear_agreement`; 1 without labels.
+    `signal` is how much of the labels rows can tell, from 0 (nothing that shows yet) to 1: the better of `label_agreement` and
+    `linear_agreement`; 1 without labels.
     """
 
-    class_weight: np.ndarray
-    rows_per_label: float
-    agreement: float
+    class_weight: np.ndarray  # (n_classes,), of the labelled rows
+    rows_per_label: float  # weight of all rows by that of the labelled ones; 0 without labels
+    agreement: float  # see `label_agreement`; 1 without labels, if there are classes
     signal: float = 1.0
 
 
 def summarise_labels(
     x: Callable[[np.ndarray], np.ndarray], y_index: np.ndarray, weight: np.ndarray, n_classes: int
 ) -> LabelSummary:
-    """The `LabelSummary` of training rows.
+    """The summary of n training rows with class indices, negative where unlabelled, and positive weights.
 
-    Parameters
-    ----------
-    x : function
-        Row indices -> (k, n_features) array of these rows.
-    y_index : (n,) int array
-        Class indices, negative where unlabelled.
-    weight : (n,) array
-        Row weights, positive.
-    n_classes : int
-        Number of classes.
+    `x` is a function: row indices -> (k, n_features) array of these rows.
     """
     labeled = y_index >= 0
     by_class = np.bincount(y_index[labeled], weight[labeled], minlength=n_classes)
@@ -117,20 +85,8 @@ def label_agreement(x: np.ndarray, y_index: np.ndarray, weight: np.ndarray) -> f
     """How well the label of the nearest other labelled row predicts a label, from 0 (no better than chance) to 1.
 
     It is Cohen's kappa of a leave-one-out nearest neighbour against the largest class: evidence from the labels themselves
-    that rows that lie together share a class. With one label a class there is no evidence, and the agreement is 0.
-
-    Parameters
-    ----------
-    x : (n, n_features) array
-        Labelled rows, each only once.
-    y_index : (n,) int array
-        Their class indices.
-    weight : (n,) array
-        Their weights.
-
-    Returns
-    -------
-    float
+    that rows that lie together share a class. With one label a class there is no evidence, and the agreement is 0. `x` are
+    n labelled rows, each only once, (n, n_features), with class indices and weights.
     """
     if len(np.unique(y_index)) < 2:
         return 0.0
@@ -141,18 +97,7 @@ def label_agreement(x: np.ndarray, y_index: np.ndarray, weight: np.ndarray) -> f
 def linear_agreement(x: np.ndarray, y_index: np.ndarray, weight: np.ndarray, n_folds: int = 10) -> float:
     """How well a linear classifier, fitted to the other labelled rows, predicts a label: 0 (no better than chance) to 1.
 
-    Cohen's kappa against the largest class, of a ridge classifier in cross-validation.
-
-    Parameters
-    ----------
-    x, y_index, weight
-        As in `label_agreement`.
-    n_folds : int, default=10
-        Number of folds.
-
-    Returns
-    -------
-    float
+    Cohen's kappa against the largest class, of a ridge classifier in cross-validation; rows are as in `label_agreement`.
     """
     if len(np.unique(y_index)) < 2 or len(y_index) < 3:
         return 0.0
@@ -162,8 +107,8 @@ def linear_agreement(x: np.ndarray, y_index: np.ndarray, weight: np.ndarray, n_f
         rest, left_out = fold != k, fold == k
         if len(np.unique(y_index[rest])) < 2:
             predicted[left_out] = y_index[rest][0]
-            continue
-        predicted[left_out] = _ridge_predictions(x[rest], y_index[rest], weight[rest], x[left_out])
+        else:
+            predicted[left_out] = _ridge_predictions(x[rest], y_index[rest], weight[rest], x[left_out])
     return _kappa(predicted, y_index, weight)
 
 

@@ -11,7 +11,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from keras_ssvae.registry import register
 
-__all__ = ["UNLABELED", "LabelCodec", "UnlabeledWarning", "UnreadLabels", "distinct_labels", "is_unlabeled"]
+__all__ = ["UNLABELED", "LabelCodec", "UnlabeledWarning", "distinct_labels", "is_unlabeled"]
 
 UNLABELED = -1
 """The index of an unlabelled row, and the default of every parameter ``unlabeled``."""
@@ -24,14 +24,13 @@ class UnlabeledWarning(UserWarning):
 def is_unlabeled(y: npt.ArrayLike, unlabeled: object = UNLABELED) -> np.ndarray:
     """Tell which entries of y carry no label.
 
-    An entry is unlabelled if it equals `unlabeled`, and always if it is None, NaN, ``pd.NA`` or ``NaT``. Truth values
-    are not numbers here: -1, 0 and 1 never equal True or False. Text is not a number either: "-1" is not -1.
+    An entry is unlabelled if it equals `unlabeled`, and always if it is None, NaN, ``pd.NA`` or ``NaT``. Truth values are not
+    numbers here: -1, 0 and 1 never equal True or False. Text is not a number either: "-1" is not -1.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        Labels of any kind; a pandas Series of any dtype, or a list, will do. A column of shape (n_samples, 1) is
-        flattened, with a warning.
+        Labels of any kind. A column of shape (n_samples, 1) is flattened, with a warning.
     unlabeled : number, str, bool, None or NaN, default=-1
         What stands for "no label", besides the missing values.
 
@@ -57,7 +56,7 @@ def is_unlabeled(y: npt.ArrayLike, unlabeled: object = UNLABELED) -> np.ndarray:
 
 
 def distinct_labels(y: npt.ArrayLike, unlabeled: object = UNLABELED) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels that occur in y, each once, and which of them each row has.
+    """The labels that occur in y, each once, and which of them each row has.
 
     Parameters
     ----------
@@ -92,9 +91,9 @@ def distinct_labels(y: npt.ArrayLike, unlabeled: object = UNLABELED) -> tuple[np
 class LabelCodec:
     """Translate between the user's labels and the indices 0, 1, ... of the classes, with -1 for unlabelled rows.
 
-    Numbers are compared by value (1, 1.0 and True are one label), everything else as it is. Floats are labels if they
-    are whole numbers. If a float column has missing entries, pandas and NumPy could not have kept integers, so its
-    classes become integers; without missing entries they stay floats.
+    Numbers are compared by value (1, 1.0 and True are one label), everything else as it is. Floats are labels if they are whole
+    numbers. If a float column has missing entries, pandas and NumPy could not have kept integers, so its classes become
+    integers; without missing entries they stay floats.
 
     Parameters
     ----------
@@ -160,17 +159,12 @@ class LabelCodec:
         return self
 
     def encode(self, y: npt.ArrayLike | None, n_rows: int) -> np.ndarray:
-        """Return the class index of every label.
+        """Class indices of labels: (n_rows,) positions in `classes_` of dtype int32, -1 for unlabelled rows.
 
         Parameters
         ----------
         y, n_rows
             As in `fit`.
-
-        Returns
-        -------
-        y_index : ndarray of shape (n_rows,), dtype int32
-            Positions in `classes_`, -1 for unlabelled rows.
 
         Raises
         ------
@@ -194,18 +188,13 @@ class LabelCodec:
         return y_index
 
     def decode(self, y_index: npt.ArrayLike) -> np.ndarray:
-        """Return the labels of class indices.
+        """Labels of class indices: of the dtype of `classes_`, or object if a row is unlabelled and it cannot hold `unlabeled`.
 
         Parameters
         ----------
         y_index : array-like of int
-            Positions in `classes_`, of any shape. -1 stands for an unlabelled row, and so does every index if there are no
-            classes.
-
-        Returns
-        -------
-        labels : ndarray of the shape of `y_index`
-            Of the dtype of `classes_`; if a row is unlabelled and this dtype cannot hold `unlabeled`, of dtype object.
+            Positions in `classes_`, of any shape, which the labels have too. -1 is an unlabelled row, and so is every index if
+            there are no classes.
         """
         y_index = np.asarray(y_index, dtype=int)
         known = (y_index >= 0) & (len(self.classes_) > 0)
@@ -216,7 +205,7 @@ class LabelCodec:
         return labels
 
     def indices_of(self, y: npt.ArrayLike, n_rows: int) -> np.ndarray:
-        """Return the indices of classes that were asked for, for example by ``sample(n_rows, y="cat")``.
+        """Class indices, (n_rows,), of classes that were asked for, for example by ``sample(n_rows, y="cat")``.
 
         Parameters
         ----------
@@ -224,10 +213,6 @@ class LabelCodec:
             One label for all rows, or one for each.
         n_rows : int
             Number of rows asked for.
-
-        Returns
-        -------
-        y_index : ndarray of shape (n_rows,), dtype int32
 
         Raises
         ------
@@ -294,12 +279,11 @@ class LabelCodec:
         gaps_as_text = {str(UNLABELED), str(self.unlabeled), "nan", "<NA>"}
         for label in classes.tolist():
             if isinstance(label, str) and label in gaps_as_text:
-                warnings.warn(
+                message = (
                     f"y holds the text {label!r}, which will be learned as a class. If it marks unlabelled rows, pass "
-                    f"unlabeled={label!r}; if it is a class, name all classes by classes=[...].",
-                    UnlabeledWarning,
-                    stacklevel=4,
+                    f"unlabeled={label!r}; if it is a class, name all classes by classes=[...]."
                 )
+                warnings.warn(message, UnlabeledWarning, stacklevel=4)
 
 
 @register
@@ -322,10 +306,8 @@ def _column(y, name):
         raise ValueError(f"{name} should be a 1d array, got a sparse matrix of shape {y.shape} instead.")
     if isinstance(y, np.ma.MaskedArray):
         y = np.where(np.ma.getmaskarray(y), None, y.data)
-    if isinstance(y, (list, tuple)) or pd.api.types.is_extension_array_dtype(y):
-        values = np.asarray(y, dtype=object)
-    else:
-        values = np.asarray(y)
+    has_objects = isinstance(y, (list, tuple)) or pd.api.types.is_extension_array_dtype(y)
+    values = np.asarray(y, dtype=object if has_objects else None)
     if values.ndim == 2 and values.shape[1] == 1:
         warnings.warn(
             f"A column-vector {name} was passed when a 1d array was expected. Please change the shape of {name} to "
@@ -372,7 +354,7 @@ def _is_bool(value):
 
 
 def _dtype_with(dtype, unlabeled):
-    """Return a dtype that holds labels of `dtype` as they are, and `unlabeled`."""
+    """A dtype that holds labels of `dtype` as they are, and `unlabeled`."""
     if not _same_kind(dtype, unlabeled):
         return np.dtype(object)
     if dtype.kind == "U":

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_ssvae.registry import register
 
-__all__ = ["LazyRows", "PreparedRows", "canonical_order", "row_keys"]
+__all__ = ["LazyRows", "PreparedRows"]
 
 BLOCK = 2**16  # cells at a time where each needs several numbers: memory is for x
 
@@ -22,7 +22,7 @@ class PreparedRows:
     ----------
     x : (n, n_columns) float32 array
         Scaled values, 0 where missing.
-    observed : (n, n_columns) float32 array or None
+    observed : (n, n_columns) float32 array, default=None
         1 where a value was given, 0 where it is missing; None where nothing is missing.
     **arrays : (n, ...) arrays
         What else a batch has: "y", the index of each row's class, -1 where unknown; and the arrays of a family.
@@ -57,13 +57,7 @@ class PreparedRows:
         return {name: (values.shape[1:], values.dtype.name) for name, values in self.arrays.items()}
 
     def joined(self, **arrays: np.ndarray) -> PreparedRows:
-        """The same rows with more arrays.
-
-        Parameters
-        ----------
-        **arrays : (n, ...) arrays
-            By name.
-        """
+        """The same rows with more arrays, (n, ...), by name."""
         return PreparedRows(**{**self.arrays, **arrays})
 
     def keys(self) -> np.ndarray:
@@ -98,13 +92,7 @@ class LazyRows:
         self._table, self._values, self._arrays = table, values, arrays
 
     def joined(self, **arrays: np.ndarray) -> LazyRows:
-        """The same rows with more arrays.
-
-        Parameters
-        ----------
-        **arrays : (n, ...) arrays
-            By name.
-        """
+        """The same rows with more arrays, (n, ...), by name."""
         return LazyRows(self._table, self._values, **self._arrays, **arrays)
 
     def __getitem__(self, rows: typing.Any) -> PreparedRows:
@@ -115,24 +103,7 @@ class LazyRows:
 
 
 def row_keys(x: np.ndarray, y: np.ndarray, observed: np.ndarray | None = None, **arrays: np.ndarray) -> np.ndarray:
-    """A number for each row that depends on what it holds and not on where it stands.
-
-    Parameters
-    ----------
-    x : (n, n_columns) float32 array
-        Prepared rows.
-    y : (n,) int array
-        Indices of their classes.
-    observed : (n, n_columns) array or None
-        0 where a cell is missing.
-    **arrays : (n, ...) arrays
-        What else the rows have.
-
-    Returns
-    -------
-    (n,) uint64 array
-        Equal rows have equal keys.
-    """
+    """(n,) uint64: a number for each of `PreparedRows` that depends on what it holds, and not on where it stands."""
     factors = _factors(0, x.shape[1] + 1)
     key = y.astype(np.int64).view(np.uint64) * factors[-1]
     step = max(1, BLOCK // x.shape[1])
@@ -154,18 +125,7 @@ def _factors(seed, count):
 
 
 def canonical_order(x: np.ndarray, y: np.ndarray, observed: np.ndarray | None = None, **arrays: np.ndarray) -> np.ndarray:
-    """An order of rows that depends on what they hold and not on where they stand.
-
-    Parameters
-    ----------
-    x, y, observed, **arrays
-        As in `row_keys`.
-
-    Returns
-    -------
-    (n,) int array
-        Indices; equal rows stand side by side.
-    """
+    """(n,) indices: the order of rows by their `row_keys`, so that equal rows stand side by side."""
     return np.argsort(row_keys(x, y, observed, **arrays), kind="stable").astype(index_dtype(len(x)), copy=False)
 
 

@@ -16,22 +16,13 @@ import tensorflow as tf
 
 from keras_ssvae.data.rows import BLOCK, PreparedRows, index_dtype
 
-__all__ = ["BatchSampler", "Stratum", "draw_weights", "labeled_rows_per_batch", "strata_by_class", "untuned"]
+__all__ = []
 
 
 def labeled_rows_per_batch(n_labeled: int, n_rows: int, batch_size: int, requested: int | str = "auto") -> int:
-    """How many rows of a batch carry a label.
+    """How many rows of a batch carry a label, where `n_labeled` of all `n_rows` do.
 
     "auto" is the share they have among all rows, but at least a third of the batch, and no more than there are.
-
-    Parameters
-    ----------
-    n_labeled, n_rows : int
-        Labelled rows and all rows.
-    batch_size : int
-        Rows a batch.
-    requested : int or "auto"
-        The user's choice.
     """
     if n_labeled in (0, n_rows):
         return n_labeled and batch_size
@@ -42,15 +33,7 @@ def labeled_rows_per_batch(n_labeled: int, n_rows: int, batch_size: int, request
 
 
 class Stratum:
-    """Rows that are drawn together, in proportion to their weights.
-
-    Parameters
-    ----------
-    rows : (k,) int array
-        Indices of the rows, in canonical order.
-    weight : (k,) array
-        Their weights, positive.
-    """
+    """Rows that are drawn together: k indices in canonical order, in proportion to their k positive weights."""
 
     def __init__(self, rows: np.ndarray, weight: np.ndarray):
         self.rows = rows
@@ -84,19 +67,8 @@ class Stratum:
 def strata_by_class(rows: np.ndarray, y: np.ndarray, weight: np.ndarray, size: int) -> list[tuple[Stratum, int]]:
     """One stratum a class, so that the rarest is in every batch too; one for all where a batch cannot hold every class.
 
-    Parameters
-    ----------
-    rows : (k,) int array
-        Indices of rows, in canonical order.
-    y, weight : (n,) arrays
-        Classes and weights of all rows.
-    size : int
-        Rows of these in a batch.
-
-    Returns
-    -------
-    list of (Stratum, int)
-        With the rows that each gives to a batch, `size` together.
+    `rows` are indices in canonical order, `y` and `weight` belong to all rows. Each stratum comes with the number of rows that
+    it gives to a batch, `size` together.
     """
     classes = np.unique(y[rows])
     if not 1 < len(classes) <= size:
@@ -111,17 +83,9 @@ def strata_by_class(rows: np.ndarray, y: np.ndarray, weight: np.ndarray, size: i
 
 
 def draw_weights(strata: list[tuple[Stratum, int]]) -> np.ndarray:
-    """What a draw from each stratum stands for: the weighted mean over a batch has the mean over all rows as expectation.
+    """Weights of the rows of a batch, (batch_size,), of mean one, for strata with the rows that each gives to it.
 
-    Parameters
-    ----------
-    strata : list of (Stratum, int)
-        With the rows that each gives to a batch.
-
-    Returns
-    -------
-    (batch_size,) array
-        Weights of the rows of a batch; their mean is one.
+    With them, the weighted mean over a batch has the mean over all rows as expectation.
     """
     total, batch_size = sum(s.total for s, _ in strata), sum(size for _, size in strata)
     return np.concatenate([np.full(size, s.total / total * batch_size / size) for s, size in strata])
@@ -132,11 +96,6 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
     TensorFlow's tuner sleeps twice as long each time, up to a minute, and the end of an iterator waits until it wakes: a fit
     could take twice its time.
-
-    Parameters
-    ----------
-    dataset : tf.data.Dataset
-        Any.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -145,32 +104,14 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 class BatchSampler:
-    """Training rows of one stage as an endless stream of chunks.
+    """Training rows of one stage, with "y" among their arrays and positive weights, as an endless stream of chunks.
 
-    Parameters
-    ----------
-    rows : PreparedRows
-        Training rows, with "y" among their arrays.
-    weight : (n,) array
-        Row weights, positive.
-    batch_size : int
-        Rows a batch.
-    labeled_batch_size : int, "auto" or None
-        Labelled rows a batch; None draws all rows alike.
-    seed : int
-        Seed of the order.
-    augment : function or None, default=None
-        (rows, n_columns) tensor -> the same shape: random changes that a row survives.
-    share : slice, default=slice(None)
-        Which rows of each batch this sampler gives: ``slice(rank, None, size)`` where `size` workers share every batch.
+    - `labeled_batch_size`: as in `labeled_rows_per_batch`; None draws all rows alike.
+    - `augment`: (rows, n_columns) tensor -> the same shape: random changes that a row survives.
+    - `share`: which rows of each batch this sampler gives: ``slice(rank, None, size)`` where `size` workers share every batch.
 
-    Attributes
-    ----------
-    steps_per_epoch : int
-        Batches until the group that fills most of a batch, labelled or unlabelled rows, has been seen once. Weights do not
-        make an epoch longer.
-    n_labeled : int
-        Labelled rows in each batch.
+    `steps_per_epoch` is the number of batches until the group that fills most of a batch, labelled or unlabelled rows, has been
+    seen once; weights do not make an epoch longer. `n_labeled` are the labelled rows in each batch.
     """
 
     max_chunk_bytes = 16 * 2**20
@@ -226,19 +167,9 @@ class BatchSampler:
         return (sum(values[:1].nbytes for values in self._arrays.values()) + 4) * self._batch_size
 
     def dataset(self, epochs: int | None = None, chunk_epochs: int = 1) -> tf.data.Dataset:
-        """Chunks of batches as a tf.data.Dataset, for Keras' `fit`.
+        """For Keras' `fit`, chunks: the arrays of the rows by name, (steps, rows, ...), and "weight", (steps, rows).
 
-        Parameters
-        ----------
-        epochs : int, default=None
-            Epochs after which it ends; None: never.
-        chunk_epochs : int, default=1
-            Epochs in a chunk, a divisor of their number, where an epoch is not more than one chunk.
-
-        Returns
-        -------
-        tf.data.Dataset
-            Of the arrays of the rows by name, (steps, rows, ...), and "weight", (steps, rows).
+        It ends after `epochs`, or never; `chunk_epochs`, a divisor, are in a chunk where an epoch is not more than one chunk.
         """
         arrays = {**self._arrays, "weight": np.empty(0, np.float32)}
         shape = chunk_epochs * self.chunks()[1], len(range(self._batch_size)[self._share])
@@ -247,13 +178,7 @@ class BatchSampler:
         return untuned((chunks if self._augment is None else chunks.map(self._augmented)).prefetch(1))
 
     def stream(self, epochs: int, chunk_epochs: int = 1) -> Generator[dict]:
-        """The chunks of `dataset` one after the other, with less around them; the next is drawn while one is in use.
-
-        Parameters
-        ----------
-        epochs, chunk_epochs
-            As in `dataset`.
-        """
+        """The chunks of `dataset` one after the other, with less around them; the next is drawn while one is in use."""
         if self._augment is not None:
             yield from self.dataset(epochs, chunk_epochs)
             return

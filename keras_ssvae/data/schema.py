@@ -13,7 +13,7 @@ import pandas as pd
 from keras_ssvae.data.schema_columns import Numbers, cast, learn_column
 from keras_ssvae.registry import register
 
-__all__ = ["Schema", "as_frame"]
+__all__ = ["Schema"]
 
 
 @register
@@ -73,22 +73,21 @@ class Schema:
     def fill(self, X: typing.Any, values: np.ndarray) -> typing.Any:
         """X with numbers (n, d) in its missing cells, and every other cell as it was."""
         given = as_frame(X)
-        if given is None and self.columns is not None:  # an array, for the columns of a frame
-            given = pd.DataFrame(np.asarray(X))
-        if given is None:
+        if given is None and self.columns is None:
             X = np.array(X)
             missing = np.isnan(X) if X.dtype.kind == "f" else np.zeros(X.shape, bool)
             X[missing] = self.write(values).reshape(X.shape)[missing]
             return X
+        given = pd.DataFrame(np.asarray(X)) if given is None else given  # an array, for the columns of a frame
         if self.columns is None:
             filled = pd.DataFrame(self.write(values), given.index, given.columns)
         else:
             filled = self._frame(values, given.index).set_axis(given.columns, axis=1)
         columns = [_fill(given.iloc[:, j], filled.iloc[:, j]) for j in range(given.shape[1])]
         result = pd.concat(columns, axis=1).set_axis(given.columns, axis=1)
-        if isinstance(X, pd.DataFrame) or _is_polars(X):
-            return self._wrap(result) if _is_polars(X) else result
-        return result.to_numpy(dtype=getattr(X, "dtype", self.dtype))
+        if isinstance(X, pd.DataFrame):
+            return result
+        return self._wrap(result) if _is_polars(X) else result.to_numpy(dtype=getattr(X, "dtype", self.dtype))
 
     def _frame(self, values, index):
         columns = [
@@ -127,13 +126,7 @@ def _is_polars(X):
 
 
 def as_frame(X: typing.Any) -> pd.DataFrame | None:
-    """X as a DataFrame if it has columns of their own dtypes, None if it is an array of numbers.
-
-    Parameters
-    ----------
-    X : object
-        What the user passed.
-    """
+    """X as a DataFrame if it has columns of their own dtypes, None if it is an array of numbers."""
     if isinstance(X, pd.DataFrame):
         return X
     if _is_polars(X):

@@ -15,10 +15,7 @@ from pandas.api import types
 
 from keras_ssvae.registry import register
 
-__all__ = [
-    *("Column", "ColumnWarning", "Dates", "Durations", "Identifiers", "Levels", "Numbers", "TruthValues", "cast"),
-    "learn_column",
-]
+__all__ = ["ColumnWarning"]
 
 MAX_LEVELS = 100  # of a column of categories; what is rarer counts as missing
 
@@ -29,15 +26,9 @@ class ColumnWarning(UserWarning):
 
 @dataclasses.dataclass
 class Column:
-    """A column of the user's, and its way to numbers and back.
+    """A column of the user's, and its way to numbers and back."""
 
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    """
-
-    dtype: typing.Any
+    dtype: typing.Any  # the user's
     is_integer = False  # whether its numbers are whole by nature
     is_ordered = True  # whether their order means something
 
@@ -58,17 +49,9 @@ class Column:
 @register
 @dataclasses.dataclass
 class Numbers(Column):
-    """A column of numbers.
+    """A column of numbers."""
 
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    is_integer : bool
-        Whether all values are whole, in a dtype of integers or one that gaps have turned into floats.
-    """
-
-    is_integer: bool
+    is_integer: bool  # whether all values are whole, in a dtype of integers or one that gaps have turned into floats
 
     @classmethod
     def learn(cls, series: pd.Series, name: object) -> Column:
@@ -108,19 +91,9 @@ class TruthValues(Column):
 @register
 @dataclasses.dataclass
 class Levels(Column):
-    """A column of categories, as positions among its levels.
+    """A column of categories, as positions among its levels."""
 
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    levels : list
-        The levels: all of a pandas categorical, else those that were seen, sorted.
-    is_ordered : bool
-        Whether the order of the levels means something.
-    """
-
-    levels: list
+    levels: list  # all of a pandas categorical, else those that were seen, sorted
     is_ordered: bool = False
     is_integer = True
 
@@ -131,18 +104,14 @@ class Levels(Column):
         counts = series.value_counts()
         if len(counts) > MAX_LEVELS:
             if len(counts) > counts.sum() / 2:
-                warnings.warn(
+                message = (
                     f"column {name!r} has {len(counts)} different values in {counts.sum()} rows, as names or identifiers "
-                    "have; it is left out of the model and comes back missing.",
-                    ColumnWarning,
-                    stacklevel=2,
+                    "have; it is left out of the model and comes back missing."
                 )
+                warnings.warn(message, ColumnWarning, stacklevel=2)
                 return Identifiers(series.dtype)
-            warnings.warn(
-                f"column {name!r} has {len(counts)} categories; all but the {MAX_LEVELS} most frequent count as missing.",
-                ColumnWarning,
-                stacklevel=2,
-            )
+            message = f"column {name!r} has {len(counts)} categories; all but the {MAX_LEVELS} most frequent count as missing."
+            warnings.warn(message, ColumnWarning, stacklevel=2)
         order = sorted(counts.index, key=lambda level: (-counts[level], type(level).__name__, level))[:MAX_LEVELS]
         return cls(series.dtype, sorted(order, key=lambda level: (type(level).__name__, level)))
 
@@ -180,26 +149,12 @@ class Identifiers(Column):
 @register
 @dataclasses.dataclass
 class Dates(Column):
-    """A column of dates, as seconds since 1970; they come back on the grid (days, seconds ...) on which all were.
+    """A column of dates, as seconds since 1970; they come back on the grid (days, seconds ...) on which all were."""
 
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    grid : float
-        Seconds.
-    format : str or None
-        How dates that are text are written, as in `datetime.strptime`.
-    zone : str or None
-        Time zone; None where dates have none.
-    is_day : bool
-        Whether the dates are Python objects without a time.
-    """
-
-    grid: float
-    format: str | None = None
-    zone: str | None = None
-    is_day: bool = False
+    grid: float  # seconds
+    format: str | None = None  # of dates that are text, as in `datetime.strptime`
+    zone: str | None = None  # None where dates have none
+    is_day: bool = False  # whether the dates are Python objects without a time
 
     @classmethod
     def learn(cls, series: pd.Series, name: object, format: str | None = None) -> Column:
@@ -234,17 +189,9 @@ class Dates(Column):
 @register
 @dataclasses.dataclass
 class Durations(Column):
-    """A column of time differences, as seconds; they come back on the grid on which all were.
+    """A column of time differences, as seconds; they come back on the grid on which all were."""
 
-    Attributes
-    ----------
-    dtype : dtype
-        The user's.
-    grid : float
-        Seconds.
-    """
-
-    grid: float
+    grid: float  # seconds
 
     @classmethod
     def learn(cls, series: pd.Series, name: object) -> Column:
@@ -284,15 +231,7 @@ def _grid(seconds):
 
 
 def learn_column(series: pd.Series, name: object) -> Column:
-    """The column that a Series shows.
-
-    Parameters
-    ----------
-    series : Series
-        The column of X.
-    name : object
-        Its name, for messages.
-    """
+    """The column that a Series shows. Errors mention its name: a ValueError of complex data, a TypeError of other dtypes."""
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return Levels.learn(series, name)
@@ -329,10 +268,11 @@ def _learn_objects(series, name):
         return Dates.learn(series, name)
     if inferred in ("timedelta", "timedelta64"):
         return Durations.learn(series, name)
+    if inferred == "string" and (format_ := _date_format(known)) is not None:
+        return Dates.learn(series, name, format_)
     if inferred != "string":
         _refuse_odd(known, name)
-    format_ = _date_format(known) if inferred == "string" else None
-    return Levels.learn(series, name) if format_ is None else Dates.learn(series, name, format_)
+    return Levels.learn(series, name)
 
 
 def _refuse_odd(known, name):
@@ -360,15 +300,7 @@ def _date_format(texts):
 
 
 def cast(values: np.ndarray, dtype: typing.Any) -> npt.ArrayLike:
-    """Numbers in the dtype of a column of numbers; integers are rounded and stay in their range.
-
-    Parameters
-    ----------
-    values : float array
-        Numbers, NaN where missing.
-    dtype : dtype
-        The dtype.
-    """
+    """Floats, NaN where missing, in the dtype of a column of numbers; integers are rounded and stay in their range."""
     kind = getattr(dtype, "kind", "O")
     if kind == "b":
         return values >= 0.5

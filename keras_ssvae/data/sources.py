@@ -15,7 +15,7 @@ from pandas.api.types import union_categoricals
 
 from keras_ssvae.data.schema import as_frame
 
-__all__ = ["BLOCK_ROWS", "Source", "open_source", "resized", "stack", "stack_blocks", "take"]
+__all__ = ["Source", "open_source"]
 
 BLOCK_ROWS = 8192  # rows that are read and encoded at a time, where the buffer is not smaller still
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv"}
@@ -29,11 +29,9 @@ class Source:
     read : function
         (rows, rng) -> iterator of elements X, or tuples (X, y). `rows` is a wish; with a generator of random numbers, `rng`,
         the parts of the source may come in random order.
-    label : str or None
-        Name of the column of the labels.
-    ignore : str or None
-        Name of a column that is left out where it occurs.
-    block_rows : int
+    label, ignore : str, default=None
+        Names of the column of the labels, and of one that is left out where it occurs.
+    block_rows : int, default=8192
         Rows of a block, unless others are asked for.
     """
 
@@ -45,21 +43,19 @@ class Source:
         self._columns = None
 
     def blocks(self, rows: int | None = None, rng: np.random.RandomState | None = None) -> Iterator[tuple]:
-        """One pass: (X, y) of `rows` rows each, the last of fewer.
+        """One pass: (X, y) of `rows` rows each, the last of fewer; X of one kind, and with the same columns, throughout.
 
         Parameters
         ----------
-        rows : int or None
-            Rows a block.
-        rng : RandomState or None
-            Where the source has parts that can be told apart (files, groups of rows), they come in random order.
+        rows : int, default=None
+            Rows a block; None takes `block_rows`.
+        rng : RandomState, default=None
+            Where the source has parts that can be told apart (files, groups of rows), they come in the random order of `rng`.
 
         Yields
         ------
-        X : array or DataFrame
-            Of one kind, and with the same columns, throughout.
-        y : array or Series
-            Labels; None for rows that came without.
+        X, y : array or DataFrame, array or Series
+            Rows and their labels; None for rows that came without.
         """
         rows, total = rows or self._block_rows, 0
         for block in resized(self._given(rows, rng), rows):
@@ -121,19 +117,13 @@ class Source:
             self._columns = columns
         if columns == self._columns:
             return X
-        if isinstance(columns, list) and isinstance(self._columns, list) and set(columns) == set(self._columns):
-            return X[self._columns]
-        if isinstance(columns, list) and isinstance(self._columns, list):
+        if not isinstance(columns, list) or not isinstance(self._columns, list):
+            kind, first = ("names" if isinstance(c, list) else f"rows of shape {c}" for c in (columns, self._columns))
+            raise ValueError(f"All blocks of X must have the same columns; one has {kind} where the first had {first}.")
+        if set(columns) != set(self._columns):
             odd = sorted(set(map(str, columns)) ^ set(map(str, self._columns)))
             raise ValueError(f"All blocks of X must have the same columns; not in all of them are {odd[:20]}.")
-        raise ValueError(
-            f"All blocks of X must have the same columns; one has {_described(columns)} where the first had "
-            f"{_described(self._columns)}."
-        )
-
-
-def _described(columns):
-    return "names" if isinstance(columns, list) else f"rows of shape {columns}"
+        return X[self._columns]
 
 
 def _labels(y):
@@ -176,16 +166,12 @@ def open_source(X: object, y: object = None, buffer_size: int = BLOCK_ROWS, igno
     X : object
         What the user passed: a folder or file (str or path), a tf.data.Dataset, a pyarrow Dataset, a function without
         arguments that returns an iterator of blocks, a numpy.memmap.
-    y : object
+    y : object, default=None
         Labels of the rows of a memmap; else None or the name of a column.
-    buffer_size : int
+    buffer_size : int, default=8192
         A memmap of at most so many rows is an array as any other; no block has more rows.
-    ignore : str or None
+    ignore : str, default=None
         Name of a column that is left out where it occurs.
-
-    Returns
-    -------
-    Source or None
 
     Raises
     ------
@@ -194,7 +180,7 @@ def open_source(X: object, y: object = None, buffer_size: int = BLOCK_ROWS, igno
     TypeError
         If X can be read once only.
     ValueError
-        If y does not suit X.
+        If y does not suit X, or X holds files of both formats or is a dataset without end.
     ImportError
         If pyarrow is needed and not installed.
     """
@@ -233,11 +219,7 @@ def _reader(X):
 def _of_tensors(dataset):
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("X is a dataset without end; leave out its `repeat()`.")
-
-    def read(rows, rng):
-        yield from dataset.as_numpy_iterator()
-
-    return read
+    return lambda rows, rng: dataset.as_numpy_iterator()
 
 
 def _of_function(function):
@@ -351,30 +333,14 @@ def _fragments(dataset):
 
 
 def take(values: typing.Any, rows: slice | np.ndarray) -> typing.Any:
-    """Some rows of an array, a list, a Series or a DataFrame.
-
-    Parameters
-    ----------
-    values : array, list, Series or DataFrame
-        All rows.
-    rows : slice or int array
-        Their positions; a list takes slices only.
-    """
+    """The rows at some positions of an array, a Series, a DataFrame, or a list, which takes slices only."""
     return values.iloc[rows] if hasattr(values, "iloc") else values[rows]
 
 
 def stack(parts: Sequence) -> np.ndarray | pd.Series | pd.DataFrame:
-    """Arrays, Series or DataFrames one below the other, in one container of their kind.
+    """Arrays, Series or DataFrames, at least one, one below the other in one container of their kind.
 
-    Parameters
-    ----------
-    parts : sequence
-        At least one; all of one kind.
-
-    Returns
-    -------
-    array, Series or DataFrame
-        Arrays of numbers and of text together give objects, so that no label changes its type; categories are united.
+    Arrays of numbers and of text together give objects, so that no label changes its type; categories are united.
     """
     if len(parts) == 1:
         return parts[0]
@@ -384,15 +350,11 @@ def stack(parts: Sequence) -> np.ndarray | pd.Series | pd.DataFrame:
             if any(frame[name].dtype != frames[0][name].dtype for frame in frames):
                 columns = _united([frame[name] for frame in frames])
                 frames = [frame.assign(**{name: column}) for frame, column in zip(frames, columns, strict=True)]
-        return pd.concat(frames, ignore_index=_numbered(frames))
+        return pd.concat(frames, ignore_index=all(frame.index.equals(pd.RangeIndex(len(frame))) for frame in frames))
     if any(isinstance(part, pd.Series) or pd.api.types.is_extension_array_dtype(part) for part in parts):
         return pd.concat(_united([pd.Series(part) for part in parts]), ignore_index=True)
     kinds = {"text" if part.dtype.kind in "US" else "number" for part in parts if part.dtype != object}
     return np.concatenate(parts if len(kinds) <= 1 else [part.astype(object) for part in parts])
-
-
-def _numbered(frames):
-    return all(frame.index.equals(pd.RangeIndex(len(frame))) for frame in frames)
 
 
 def _united(columns):
@@ -407,19 +369,9 @@ def _united(columns):
 
 
 def resized(blocks: Iterable[dict], rows: int) -> Iterator[dict]:
-    """Blocks of other sizes, with the same rows in the same order.
+    """Blocks of `rows` rows, the last of fewer, with the same rows in the same order.
 
-    Parameters
-    ----------
-    blocks : iterable of dict
-        Name -> array, Series or DataFrame, each with the rows of the block.
-    rows : int
-        Rows of each block that comes out but the last, which may have fewer.
-
-    Yields
-    ------
-    dict
-        As those that went in.
+    A block is a dict: name -> array, Series or DataFrame, each with the rows of the block.
     """
     waiting, count = [], 0
     for block in blocks:
@@ -436,11 +388,5 @@ def resized(blocks: Iterable[dict], rows: int) -> Iterator[dict]:
 
 
 def stack_blocks(blocks: Sequence[dict]) -> dict:
-    """Blocks of the same names one below the other.
-
-    Parameters
-    ----------
-    blocks : sequence of dict
-        As in `resized`.
-    """
+    """Blocks, as in `resized`, of the same names one below the other."""
     return {name: stack([block[name] for block in blocks]) for name in blocks[0]}

@@ -19,38 +19,20 @@ from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import BatchSampler, Stratum, draw_weights, labeled_rows_per_batch, strata_by_class
 from keras_ssvae.data.sources import BLOCK_ROWS, Source, resized
 
-__all__ = ["RowStream", "StreamingSampler"]
+__all__ = []
 
 
 @dataclasses.dataclass
 class RowStream:
-    """A source as the network reads it, and how many of its rows each row in memory stands for.
-
-    Attributes
-    ----------
-    source : Source
-        The rows.
-    prepare : function
-        (X, y) -> PreparedRows, with "y" among their arrays.
-    buffer_size : int
-        Rows of the pool in which they are shuffled.
-    rows : PreparedRows
-        The rows in memory.
-    stands_for : (n_kept,) array
-        Rows of the source that each stands for.
-    weight : (n_kept,) array
-        `stands_for` times the weight of the row's class.
-    error : Exception or None
-        What reading the source for training came to.
-    """
+    """A source as the network reads it, and how many of its rows each row in memory stands for."""
 
     source: Source
-    prepare: Callable
-    buffer_size: int
-    rows: PreparedRows
-    stands_for: np.ndarray
-    weight: np.ndarray
-    error: Exception | None = None
+    prepare: Callable  # (X, y) -> PreparedRows, with "y" among their arrays
+    buffer_size: int  # rows of the pool in which they are shuffled
+    rows: PreparedRows  # those in memory
+    stands_for: np.ndarray  # (n_kept,): rows of the source that each of them stands for
+    weight: np.ndarray  # (n_kept,): `stands_for` times the weight of the row's class
+    error: Exception | None = None  # what reading the source for training came to
 
     def count(self, labeled: bool) -> int:
         """Rows of the source with a label, or without."""
@@ -83,19 +65,8 @@ class StreamingSampler(BatchSampler):
     A pass gives each row once, in the order that a pool of `buffer_size` rows makes: rows that enter take the places of
     random others, which leave it. It is filled up to whole chunks by rows of its own end.
 
-    Parameters
-    ----------
-    stream : RowStream
-        The source.
-    rows, weight, batch_size, labeled_batch_size, seed, augment, share
-        As in `BatchSampler`, for rows in memory. The others in memory are held out, and left out where they stream by.
-
-    Attributes
-    ----------
-    steps_per_epoch : int
-        As in `BatchSampler`.
-    n_labeled : int
-        Labelled rows in each batch; 0 where all rows stream alike.
+    `rows` and `weight` are those of the training rows in memory. The others that `stream` has in memory are held out, and left
+    out where they stream by. `n_labeled` is 0 where all rows stream alike.
     """
 
     def __init__(

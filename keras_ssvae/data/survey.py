@@ -7,23 +7,13 @@ import numpy as np
 from keras_ssvae.data.labels import distinct_labels
 from keras_ssvae.data.sources import Source, stack_blocks, take
 
-__all__ = ["Reservoir", "SourceSummary", "fair_limit"]
+__all__ = []
 
 
 def fair_limit(counts: np.ndarray | Sequence[int], capacity: int) -> int:
-    """The largest number of rows that every group may keep, so that all groups together keep no more than the capacity.
+    """The largest number of rows, at least 1, that every group may keep, so that all together keep no more than the capacity.
 
-    Parameters
-    ----------
-    counts : (n_groups,) int array
-        Rows of each group.
-    capacity : int
-        Rows in all.
-
-    Returns
-    -------
-    int
-        At least 1.
+    `counts` are the rows of each group.
     """
     for i, count in enumerate(sorted(counts)):
         fair = capacity // (len(counts) - i)
@@ -36,19 +26,7 @@ def fair_limit(counts: np.ndarray | Sequence[int], capacity: int) -> int:
 class Reservoir:
     """A uniform sample of the rows of each group, as large as a capacity for all groups allows; small groups are kept whole.
 
-    Every row draws a random key, and those with the smallest keys stay.
-
-    Parameters
-    ----------
-    capacity : int
-        Rows in all.
-    rng : RandomState
-        Source of the keys.
-
-    Attributes
-    ----------
-    counts : (n_groups,) int array
-        Rows of each group that were added.
+    Every row draws a random key, and those with the smallest keys stay. `counts` are the rows of each group that were added.
     """
 
     def __init__(self, capacity: int, rng: np.random.RandomState):
@@ -58,15 +36,7 @@ class Reservoir:
         self.counts = np.empty(0, int)
 
     def add(self, groups: np.ndarray, **columns: object) -> None:
-        """Offer rows.
-
-        Parameters
-        ----------
-        groups : (k,) int array
-            ColumnGroup of each row, from 0.
-        **columns : arrays, Series or DataFrames of k rows
-            What belongs to the rows.
-        """
+        """Offer k rows: the group of each, from 0, and what belongs to them, arrays, Series or DataFrames of k rows."""
         if not len(groups):
             return
         missing = max(groups.max() + 1 - len(self.counts), 0)
@@ -103,27 +73,10 @@ class Reservoir:
 
 
 class SourceSummary:
-    """What one pass over a source tells: how many rows and labels there are, and some rows that stand for all.
+    """What one pass over a source tells: `n_rows` and `n_labeled`, and some rows, `X` and `y`, in order, that stand for all.
 
-    Parameters
-    ----------
-    source : Source
-        The rows.
-    buffer_size : int
-        At most so many labelled and so many other rows are kept.
-    unlabeled : scalar
-        What stands for "no label".
-    seed : int
-        Seed of the choice.
-
-    Attributes
-    ----------
-    X, y : array or DataFrame, array or Series
-        The rows kept, in their order.
-    weight : (n_kept,) array or None
-        How many rows each stands for, labelled rows for those of their class; None if all rows are kept.
-    n_rows, n_labeled : int
-        Numbers of all rows and of those with a label.
+    At most `buffer_size` labelled and so many other rows are kept. `weight` says how many rows each stands for, (n_kept,),
+    labelled rows for those of their class; None if all rows are kept.
     """
 
     def __init__(self, source: Source, buffer_size: int, unlabeled: object, seed: int):

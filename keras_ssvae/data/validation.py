@@ -8,30 +8,14 @@ from sklearn.utils import check_array
 from keras_ssvae._compat.sklearn import check_sample_weight
 from keras_ssvae.data.schema import Schema, as_frame
 
-__all__ = ["check_X", "check_weight"]
+__all__ = []
 
 
 def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -> np.ndarray:
-    """X as numbers.
+    """X as floats, (n, d), or images, (n, height, width[, channels]), in the dtype that they have; NaN where missing.
 
-    Parameters
-    ----------
-    X : array-like or DataFrame
-        Rows or images; NaN is allowed, infinity is not.
-    schema : Schema
-        Reads what has columns of their own dtypes.
-    estimator : BaseEstimator, default=None
-        Whose name messages mention.
-
-    Returns
-    -------
-    array of shape (n, d) or (n, height, width[, channels])
-        Floats, NaN where missing; images in the dtype that they have.
-
-    Raises
-    ------
-    ValueError
-        If X is empty, has other than two to four dimensions, or holds infinity or what is no number.
+    `schema` reads what has columns of their own dtypes; messages mention the name of `estimator`. Raises a ValueError if X is
+    empty, has other than two to four dimensions, or holds infinity or what is no number.
     """
     frame = as_frame(X)
     if frame is not None:
@@ -47,24 +31,10 @@ def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -
 
 
 def check_weight(sample_weight: npt.ArrayLike | None, values: np.ndarray) -> np.ndarray:
-    """The weights of rows.
+    """How often each of the n rows of `values` counts, (n,) float64, from one number, n numbers, or None for once.
 
-    Parameters
-    ----------
-    sample_weight : array-like of shape (n,), a number or None
-        How often each row counts; None is once.
-    values : array of shape (n, ...)
-        The rows.
-
-    Returns
-    -------
-    (n,) float64 array
-        Not to be written to: of None it is one number in memory.
-
-    Raises
-    ------
-    ValueError
-        If weights are of another shape, negative, missing or infinite, or if all of them are zero.
+    Not to be written to: of None it is one number in memory. Raises a ValueError if weights are of another shape, negative,
+    missing or infinite, or if all of them are zero.
     """
     if sample_weight is None:
         return np.broadcast_to(1.0, len(values))
