@@ -44,13 +44,7 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @blockwise
     def transform(self, X: typing.Any) -> np.ndarray:
-        """Posterior means of the latent variables.
-
-        Returns
-        -------
-        Z : (n, latent_dim) array
-            E[z | x] of the encoder.
-        """
+        """Posterior means of the latent variables, E[z | x] of the encoder: (n, latent_dim)."""
         return self._latent_means(X, "encode")
 
     def _latent_means(self, X, method):
@@ -115,13 +109,7 @@ class AnomalyMixin:
 
     @with_rows
     def anomaly_score(self: typing.Any, X: typing.Any) -> np.ndarray:
-        """How strange each row is: ``-score_samples(X)``.
-
-        Returns
-        -------
-        scores : (n,) array
-            Higher = stranger.
-        """
+        """How strange each row is, higher = stranger: ``-score_samples(X)``, (n,)."""
         return -self.score_samples(X)
 
 
@@ -205,37 +193,19 @@ class LabelPredictorMixin(ClassifierMixin):
 
     @blockwise
     def predict_log_proba(self, X: typing.Any) -> np.ndarray:
-        """Logarithm of `predict_proba`.
-
-        Returns
-        -------
-        log_proba : (n, n_classes) array
-            Columns in the order of ``classes_``.
-        """
+        """Logarithm of `predict_proba`: (n, n_classes), columns in the order of ``classes_``."""
         logits = self._class_logits(X)
         logits = logits - logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
     @blockwise
     def predict_proba(self, X: typing.Any) -> np.ndarray:
-        """q(y | x) at the posterior mean.
-
-        Returns
-        -------
-        proba : (n, n_classes) array
-            Rows sum to one, columns in the order of ``classes_``.
-        """
+        """q(y | x) at the posterior mean: (n, n_classes), columns in the order of ``classes_``; rows sum to one."""
         return np.exp(self.predict_log_proba(X))
 
     @blockwise
     def predict(self, X: typing.Any) -> np.ndarray:
-        """The most probable label of each row.
-
-        Returns
-        -------
-        y : (n,) array
-            Labels as they were given to `fit`.
-        """
+        """The most probable label of each row, as it was given to `fit`: (n,)."""
         return self._codec.decode(self._class_indices(X))
 
     def score(self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None) -> float:
@@ -247,10 +217,6 @@ class LabelPredictorMixin(ClassifierMixin):
             Rows and labels; rows without one are left out.
         sample_weight : array-like of shape (n,), default=None
             Weights of the rows.
-
-        Returns
-        -------
-        accuracy : float
         """
         source = self._source(X, y)
         if source is None:

@@ -36,8 +36,8 @@ def mixture_means(n_classes: int, latent_dim: int) -> np.ndarray:
 
 
 class Critic(Layer):
-    """Dense layers that tell draws of a prior from what an encoder gives: rows of `dim` values, and one-hot labels if `n_classes`
-    is given, -> the logit of being a draw, (rows,)."""
+    """Dense layers that tell draws of a prior from what an encoder gives: rows of `dim` values, and one-hot labels unless
+    `n_classes` is None, -> the logit of being a draw, (rows,)."""
 
     def __init__(
         self, dim: int, hidden_layer_sizes: tuple, activation: str | Callable, n_classes: int | None = None, **kwargs: object

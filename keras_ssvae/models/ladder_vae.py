@@ -83,8 +83,8 @@ class LadderVAENetwork(ClassifierNetwork):
         return self.pi(self.ascend(seen)[-1])
 
     def descend(self, z: tf.Tensor, choose: Callable, labels: tf.Tensor | None = None) -> tf.Tensor:
-        """Parameters of p(x | z_1), from the topmost z and `choose`: (level below the top, counted from 0, mean and log variance
-        of its prior) -> z of this level. Each row with its `labels`, (rows, n_classes), or with every class if None."""
+        """Parameters of p(x | z_1), from the topmost z and `choose`: (level below the top, counted from 0, mean and log
+        variance of its prior) -> z of this level. Each row with its `labels`, (rows, n_classes); None: with every class."""
         h = self.merge(z, labels)
         for i in reversed(range(len(self.down))):
             h = self.down[i](choose(i, *self.prior_heads[i](h)))

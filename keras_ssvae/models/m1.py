@@ -157,8 +157,8 @@ def _fit_classifier(classifier, z, y_index, n_classes, seed):
 
 def _logits(classifier, z, n_classes):
     """log p(y | z) of every class, (n, n_classes)."""
-    if classifier is None:
-        return np.zeros((len(z), n_classes))
     proba = np.zeros((len(z), n_classes))
+    if classifier is None:
+        return proba
     proba[:, getattr(classifier, "classes_", slice(getattr(classifier, "n_components", None)))] = classifier.predict_proba(z)
     return np.log(np.maximum(proba, 1e-12))
