@@ -138,10 +138,8 @@ class SemiSupervisedKFold(BaseCrossValidator):
 
         Yields
         ------
-        train : ndarray of int
-            All rows that are not in `test`.
-        test : ndarray of int
-            Labelled rows.
+        train, test : ndarrays of int
+            Labelled rows to test on, and all other rows to train on.
 
         Raises
         ------
@@ -232,10 +230,8 @@ def label_sweep(
     cv : int, splitter or iterable of (train, test), default=5
         An int is the number of folds of a `SemiSupervisedKFold`. Any other splitter gets all rows; unlabelled rows among its
         test rows are not scored.
-    scoring : str or callable, default="accuracy"
-        The name of a scikit-learn scorer, or a callable ``scorer(estimator, X, y)``.
-    unlabeled : number, str, bool, None or NaN, default=-1
-        What stands for "no label", in y and in what the estimator is given.
+    scoring, unlabeled : as in `labeled_scorer`
+        What the score is, and what stands for "no label", in y and in what the estimator is given.
     random_state : int, RandomState instance or None, default=None
         The folds, if `cv` is an int, and the labels that are kept. The estimator has a random state of its own.
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from keras_ssvae._compat.sklearn import check_feature_names, safe_indexing
 from keras_ssvae.augmentation.rows import Amount, Rows, seeded
 from keras_ssvae.data.labels import UNLABELED
+from keras_ssvae.estimators.documentation import with_rows
 from keras_ssvae.model_selection import Seed, labeled_scorer
 from keras_ssvae.seeding import derive_seeds
 
@@ -59,10 +60,8 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         The fitted estimator; None if there was nothing to generate.
     n_samples_ : dict
         Label -> number of rows that were generated.
-    n_features_in_ : int
-        Number of columns of X.
-    feature_names_in_ : (n_features_in_,) array
-        Names of the columns, if X was a DataFrame with names.
+    n_features_in_, feature_names_in_ : int and (n_features_in_,) array
+        Number of columns of X, and their names, if X was a DataFrame with names.
 
     Examples
     --------
@@ -96,10 +95,6 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         ----------
         X, y : as in `augment`
             Rows, in a form that the classifier reads, and labels.
-
-        Returns
-        -------
-        self
         """
         rows = Rows(X, y, self.estimator)
         fit_seed, draw_seed, classifier_seed = derive_seeds(self.random_state, 3)
@@ -118,28 +113,15 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_feature_names(self, X, reset=False)  # all else is for the classifier to say
         return getattr(self.classifier_, method)(X)
 
+    @with_rows
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The classifier's labels of rows.
-
-        Parameters
-        ----------
-        X : as in `fit`
-            Rows.
-
-        Returns
-        -------
-        y : (n,) array
-        """
+        """The classifier's labels of rows: (n,)."""
         return self._ask("predict", X)
 
     @available_if(_classifier_has("predict_proba"))
+    @with_rows
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """The classifier's probabilities of the classes; they are those of a data set of the proportions it was fitted to.
-
-        Parameters
-        ----------
-        X : as in `fit`
-            Rows.
 
         Returns
         -------
@@ -149,34 +131,15 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self._ask("predict_proba", X)
 
     @available_if(_classifier_has("predict_log_proba"))
+    @with_rows
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
-        """Logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : as in `fit`
-            Rows.
-
-        Returns
-        -------
-        log_proba : (n, n_classes) array
-            Columns in the order of ``classes_``.
-        """
+        """Logarithm of `predict_proba`: (n, n_classes), columns in the order of ``classes_``."""
         return self._ask("predict_log_proba", X)
 
     @available_if(_classifier_has("decision_function"))
+    @with_rows
     def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """The classifier's decision function.
-
-        Parameters
-        ----------
-        X : as in `fit`
-            Rows.
-
-        Returns
-        -------
-        scores : (n,) or (n, n_classes) array
-        """
+        """The classifier's decision function: (n,) or (n, n_classes)."""
         return self._ask("decision_function", X)
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
@@ -186,10 +149,6 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         ----------
         X, y : as in `fit`
             Rows and labels; rows without a label are left out.
-
-        Returns
-        -------
-        accuracy : float
         """
         return labeled_scorer("accuracy", getattr(self.estimator, "unlabeled", UNLABELED))(self, X, y)
 

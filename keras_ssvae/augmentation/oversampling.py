@@ -42,10 +42,8 @@ class GenerativeOverSampler(OneToOneFeatureMixin, BaseEstimator):
         Label -> number of rows to generate.
     estimator_ : generative classifier or None
         The fitted estimator; None if there was nothing to generate.
-    n_features_in_ : int
-        Number of columns of X.
-    feature_names_in_ : (n_features_in_,) array
-        Names of the columns, if X was a DataFrame with names.
+    n_features_in_, feature_names_in_ : int and (n_features_in_,) array
+        Number of columns of X, and their names, if X was a DataFrame with names.
 
     See Also
     --------
@@ -80,10 +78,6 @@ class GenerativeOverSampler(OneToOneFeatureMixin, BaseEstimator):
         ----------
         X, y : as in `augment`
             Rows and labels.
-
-        Returns
-        -------
-        self
         """
         self._count(X, y)
         return self

@@ -19,30 +19,17 @@ from keras_ssvae.data.schema_columns import cast
 from keras_ssvae.data.validation import check_X
 from keras_ssvae.models import SemiSupervisedVAE
 
-__all__ = ["Amount", "Rows", "seeded"]
+__all__ = ["Amount"]
 
 Amount = int | Literal["balanced"] | dict[Any, int] | None
 """How many rows to generate: `n_samples` of `augment`."""
 
 
 class Rows:
-    """Rows and labels as they were given, and the same with generated ones below.
+    """Rows and labels as they were given, and the same with generated ones below; X, y and estimator as in `augment`.
 
-    Parameters
-    ----------
-    X, y : as in `augment`
-        Rows and labels.
-    estimator : generative classifier or None
-        Where generated rows come from. None: a `SemiSupervisedVAE`.
-    use_fitted : bool, default=False
-        Whether an estimator that is fitted is used as it is, rather than a fitted clone.
-
-    Attributes
-    ----------
-    codec : LabelCodec
-        The classes.
-    y_index : (n,) int array
-        Positions of the labels in ``codec.classes_``, -1 of rows without one.
+    With `use_fitted` an estimator that is fitted is used as it is, rather than a fitted clone. `codec` holds the classes, and
+    `y_index` (n,) the positions of the labels among them, -1 of rows without one.
     """
 
     def __init__(self, X: ArrayLike, y: ArrayLike, estimator: BaseEstimator | None, use_fitted: bool = False) -> None:
@@ -77,13 +64,7 @@ class Rows:
         return dict(zip(self.codec.classes_.tolist(), n_rows, strict=True))
 
     def to_generate(self, n_samples: Amount) -> dict[Any, int]:
-        """Label -> number of rows to generate.
-
-        Parameters
-        ----------
-        n_samples : None, "balanced", int or dict
-            As of `augment`.
-        """
+        """Label -> number of rows to generate, from `n_samples` as in `augment`; a ValueError if it cannot be read."""
         counts = self.counts
         if isinstance(n_samples, dict):
             unknown = [label for label in n_samples if label not in counts]
@@ -106,31 +87,14 @@ class Rows:
         raise ValueError(f'n_samples must be None, "balanced", a whole number from 0 on or a dict; got {n_samples!r}.')
 
     def generator(self, n_new: dict[Any, int], seed: int) -> BaseEstimator | None:
-        """The estimator, fitted to all rows unless it is used as it is; None if there is nothing to generate.
-
-        Parameters
-        ----------
-        n_new : dict
-            Label -> number of rows to generate.
-        seed : int
-            Random state of the fit, unless the estimator has one.
-        """
+        """The estimator, fitted to all rows unless it is used as it is; None if there is nothing to generate. The seed is that
+        of the fit, unless the estimator has one."""
         if not any(n_new.values()):
             return None
         return self._estimator if self._is_ready else seeded(clone(self._estimator), seed).fit(self._X, self._y)
 
     def extended(self, generator: BaseEstimator | None, n_new: dict[Any, int], seed: int) -> tuple[Any, Any, np.ndarray]:
-        """X and y with generated rows below, and the `y_index` of both.
-
-        Parameters
-        ----------
-        generator : generative classifier or None
-            As of `generator`; None leaves X and y as they are.
-        n_new : dict
-            Label -> number of rows to generate.
-        seed : int
-            Random state of the draws.
-        """
+        """X and y with generated rows below, and the `y_index` of both; no generator leaves them as they are."""
         drawn_index = np.repeat(np.arange(len(self.codec.classes_)), [n_new.get(c, 0) for c in self.codec.classes_.tolist()])
         if generator is None:
             X, y = copy.deepcopy((self._X, self._y))
@@ -142,15 +106,7 @@ class Rows:
 
 
 def seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
-    """The estimator itself, with a random state wherever it has None.
-
-    Parameters
-    ----------
-    estimator : scikit-learn estimator
-        It may be nested, as a pipeline is.
-    seed : int
-        The random state.
-    """
+    """The estimator itself, which may be nested as a pipeline is, with the seed as random state wherever it has None."""
     params = estimator.get_params().items()
     unset = {name: seed for name, value in params if value is None and f"__{name}".endswith("__random_state")}
     if unset:  # a FrozenEstimator takes no parameter

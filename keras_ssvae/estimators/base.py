@@ -23,7 +23,7 @@ from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
 from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.fit_data import prepare
-from keras_ssvae.estimators.parameters import HasMethods, Interval, StrOptions, estimator, param
+from keras_ssvae.estimators.parameters import AUTO, POSITIVE, HasMethods, Interval, estimator, param
 from keras_ssvae.networks import inference
 from keras_ssvae.nn.layers import dtype_policy
 from keras_ssvae.seeding import derive_seeds
@@ -33,7 +33,6 @@ from keras_ssvae.training.trainer import train
 
 __all__ = ["GenerativeEstimator"]
 
-POSITIVE = Interval(numbers.Integral, 1, None, closed="left")
 AT_LEAST_TWO = Interval(numbers.Integral, 2, None, closed="left")
 
 
@@ -51,13 +50,13 @@ class GenerativeEstimator(BaseEstimator):
     learning_rate: float = param(default=2e-3, accepts=[Interval(numbers.Real, 0, None, closed="neither")], role="training")
     batch_size: int = param(default=128, accepts=[AT_LEAST_TWO], role="training")
     buffer_size: int = param(default=100_000, accepts=[AT_LEAST_TWO], role="data")
-    epochs: int | str = param(default="auto", accepts=[POSITIVE, StrOptions({"auto"})], role="training")
+    epochs: int | str = param(default="auto", accepts=[POSITIVE, AUTO], role="training")
     validation_fraction: float = param(default=0.1, accepts=[Interval(numbers.Real, 0, 1, closed="neither")], role="training")
     early_stopping: bool = param(default=False, accepts=["boolean"], role="training")
     n_iter_no_change: int = param(default=10, accepts=[POSITIVE], role="training")
     callbacks: list | None = param(default=None, accepts=[None, list], role="training")
     augmentation: typing.Any = param(default=None, accepts=[None, callable], role="training")
-    jit_compile: bool | str = param(default="auto", accepts=["boolean", StrOptions({"auto"})], role="training")
+    jit_compile: bool | str = param(default="auto", accepts=["boolean", AUTO], role="training")
     warm_start: bool = param(default=False, accepts=["boolean"], role="training")
     verbose: int = param(default=0, accepts=["verbose"], role="training")
     random_state: typing.Any = param(default=None, accepts=["random_state"], role="training")
@@ -122,10 +121,6 @@ class GenerativeEstimator(BaseEstimator):
             How often each row counts: weight 2 is a row given twice, weight 0 a row left out. None for rows read in blocks; a
             numpy.memmap is read as a whole with it.
 
-        Returns
-        -------
-        self
-
         Raises
         ------
         ValueError
@@ -154,19 +149,11 @@ class GenerativeEstimator(BaseEstimator):
 
         Parameters
         ----------
-        X : as in `fit`
-            Rows; the columns of the first call.
-        y : as in `fit`
-            Labels.
+        X, y, sample_weight : as in `fit`
+            Rows, with the columns of the first call, labels and weights.
         classes : array-like or int, default=None
             All labels that will ever come, for the first call; by default the `classes` parameter, then those in `y`. Of no
             effect where the model has no classes.
-        sample_weight : array-like of shape (n,), default=None
-            How often each row counts.
-
-        Returns
-        -------
-        self
         """
         return self._fit(X, y, sample_weight, warm=hasattr(self, "network_"), classes=classes, one_pass=True)
 
@@ -252,7 +239,7 @@ class GenerativeEstimator(BaseEstimator):
 
     def sample(
         self, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None
-    ) -> tuple[typing.Any, np.ndarray]:  # fmt: skip
+    ) -> tuple[typing.Any, np.ndarray]:
         """Draw rows from the model.
 
         Parameters
@@ -291,10 +278,8 @@ class GenerativeEstimator(BaseEstimator):
 
         Parameters
         ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-        y : as in `fit`, (n,), default=None
-            Labels.
+        X, y : as in `fit`
+            Rows and labels.
 
         Returns
         -------

@@ -7,22 +7,18 @@ from collections.abc import Callable
 from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae.data.sources import stack
+from keras_ssvae.estimators.documentation import with_rows
 
-__all__ = ["blockwise"]
+__all__ = []
 
 M = typing.TypeVar("M", bound=Callable)
 
 
 def blockwise(method: M) -> M:
-    """Let a method that answers row by row answer for a source too: block by block, the answers one below the other.
+    """Let a method (estimator, X, ...) -> array or DataFrame of as many rows as X answer for a source too: block by block, the
+    answers one below the other. Its docstring need not say what X is."""
 
-    Parameters
-    ----------
-    method : function
-        (estimator, X, ...) -> array or DataFrame of as many rows as X.
-    """
-
-    @functools.wraps(method)
+    @functools.wraps(with_rows(method))
     def answer(self, X, *args, **kwargs):
         check_is_fitted(self)
         source = self._source(X)

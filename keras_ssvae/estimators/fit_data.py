@@ -21,81 +21,34 @@ from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.validation import check_weight, check_X
 from keras_ssvae.seeding import derive_seeds
 
-__all__ = ["FitData", "prepare"]
+__all__ = []
 
 
 @dataclasses.dataclass(frozen=True)
 class FitData:
-    """What a fit is made of; nothing of it changes while it runs.
-
-    Attributes
-    ----------
-    table : TablePreprocessor
-        Columns and scaling.
-    codec : LabelCodec
-        Classes.
-    rows : PreparedRows
-        Training rows in memory, with "y" and the estimator's extra arrays.
-    weight : (n,) array
-        How often each counts.
-    summary : LabelSummary
-        What the labels say about scales.
-    seeds : list of int
-        Of the weights, of the noise, and of the order of rows.
-    stream : RowStream or None
-        Where the rows that are not in memory come from.
-    columns : dict
-        ``n_features_in_`` and, where X has names, ``feature_names_in_``.
-    label_column : str or None
-        Name of the column that was y.
-    goes_on : bool
-        Whether the fit adds to the ones before it: `partial_fit` of a fitted estimator.
-    warm : bool
-        Whether it starts from what the estimator has learned.
-    one_pass : bool
-        Whether every row is seen once.
-    """
+    """What a fit is made of; nothing of it changes while it runs."""
 
     table: TablePreprocessor
     codec: LabelCodec
-    rows: PreparedRows
-    weight: np.ndarray
-    summary: LabelSummary
-    seeds: list
-    stream: RowStream | None
-    columns: dict
-    label_column: str | None
-    goes_on: bool
-    warm: bool
-    one_pass: bool
+    rows: PreparedRows  # in memory, with "y" and the estimator's extra arrays
+    weight: np.ndarray  # (n,), how often each row counts
+    summary: LabelSummary  # what the labels say about scales
+    seeds: list  # of the weights, of the noise, and of the order of rows
+    stream: RowStream | None  # where the rows that are not in memory come from
+    columns: dict  # n_features_in_ and, where X has names, feature_names_in_
+    label_column: str | None  # the name of the column that was y
+    goes_on: bool  # whether the fit adds to the ones before it: `partial_fit` of a fitted estimator
+    warm: bool  # whether it starts from what the estimator has learned
+    one_pass: bool  # whether every row is seen once
 
 
 def prepare(
     estimator: typing.Any, X: typing.Any, y: typing.Any, sample_weight: typing.Any, *, warm: bool, classes: typing.Any = None,
     one_pass: bool = False, **extra: typing.Any,
 ) -> FitData:  # fmt: skip
-    """Read, check and encode the rows of a fit.
-
-    Parameters
-    ----------
-    estimator : GenerativeEstimator
-        It is read and not changed.
-    X, y, sample_weight
-        As in `GenerativeEstimator.fit`.
-    warm : bool
-        Whether the fit starts from what the estimator has learned: columns and scaling stay.
-    classes : array-like, int or None, default=None
-        As in `GenerativeEstimator.partial_fit`.
-    one_pass : bool, default=False
-        Whether every row is seen once.
-    **extra
-        Handed to the estimator's ``_extra_arrays``.
-
-    Raises
-    ------
-    ValueError
-        If something cannot be read.
-    """
+    """Read, check and encode the rows of a fit: X, y, sample_weight and classes as in `GenerativeEstimator.partial_fit`, `warm`
+    and `one_pass` as in `FitData`, `extra` for the estimator's ``_extra_arrays``. The estimator is read and not changed. Raises
+    a ValueError if something cannot be read."""
     seeds = derive_seeds(estimator.random_state, 3 * (1 + (estimator.n_iter_ if warm else 0)))[-3:]
     label_column = y if isinstance(y, str) else None
     X, y, sample_weight, source = _in_memory(estimator, X, y, sample_weight, seeds[2])
@@ -107,7 +60,11 @@ def prepare(
         values = check_X(X, schema, estimator)
     codec = estimator._make_codec(y, len(values), warm and one_pass, classes)
     arrays = {"y": codec.encode(y, len(values)), **estimator._extra_arrays(X, **extra)}
-    values, arrays, stands_for = _counting(values, arrays, check_weight(sample_weight, values))
+    stands_for = check_weight(sample_weight, values)
+    counts = stands_for > 0
+    if not counts.all():
+        values, stands_for = values[counts], stands_for[counts]
+        arrays = {name: array[counts] for name, array in arrays.items()}
     weight = _with_class_weights(estimator.class_weight, codec, arrays["y"], stands_for)
     table = estimator.table_.widened(values) if warm else TablePreprocessor(estimator.likelihood).fit(values, schema, weight)
     rows = table.encode(values).joined(**arrays)
@@ -136,14 +93,6 @@ def _in_memory(estimator, X, y, sample_weight, seed):
         raise ValueError("sample_weight must be None where X is read in blocks; repeat rows in X instead.")
     summary = SourceSummary(source, estimator.buffer_size, estimator.unlabeled, seed)
     return summary.X, summary.y, summary.weight, source
-
-
-def _counting(values, arrays, weight):
-    """The rows that count, of a weight above zero."""
-    kept = weight > 0
-    if kept.all():
-        return values, arrays, weight
-    return values[kept], {name: array[kept] for name, array in arrays.items()}, weight[kept]
 
 
 def _with_class_weights(class_weight, codec, y_index, weight):

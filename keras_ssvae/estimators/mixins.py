@@ -18,25 +18,20 @@ from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.sources import stack
 from keras_ssvae.estimators.blockwise import blockwise
-from keras_ssvae.estimators.parameters import Interval, StrOptions, estimator, param
+from keras_ssvae.estimators.documentation import with_rows
+from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, Interval, StrOptions, estimator, param
 from keras_ssvae.networks import inference
 
 __all__ = [
-    "AnomalyMixin",
-    "CodeMixin",
-    "DensityMixin",
-    "EncoderMixin",
-    "LabelPredictorMixin",
-    "ScoreMixin",
-    "SemiSupervisedMixin",
-]
+    "AnomalyMixin", "CodeMixin", "DensityMixin", "EncoderMixin", "LabelPredictorMixin", "ScoreMixin", "SemiSupervisedMixin",
+]  # fmt: skip
 
 
 @estimator
 class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Latent variables of rows, and rows of latent variables: for networks with `encode`, `decode` and `reconstruct`."""
 
-    mask_rate: float | str = param(default="auto", accepts=[Interval(numbers.Real, 0, 1, closed="left"), StrOptions({"auto"})])
+    mask_rate: float | str = param(default="auto", accepts=[Interval(numbers.Real, 0, 1, closed="left"), AUTO])
 
     @property
     def _n_features_out(self):
@@ -49,18 +44,7 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @blockwise
     def transform(self, X: typing.Any) -> np.ndarray:
-        """Posterior means of the latent variables.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        Z : (n, latent_dim) array
-            E[z | x] of the encoder.
-        """
+        """Posterior means of the latent variables, E[z | x] of the encoder: (n, latent_dim)."""
         return self._latent_means(X, "encode")
 
     def _latent_means(self, X, method):
@@ -99,11 +83,6 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def reconstruct(self, X: typing.Any) -> typing.Any:
         """The model's version of X: the mean of p(x) given the posterior mean of what the encoder makes of it.
 
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
         Returns
         -------
         X : array or DataFrame
@@ -115,11 +94,6 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     @blockwise
     def impute(self, X: typing.Any) -> typing.Any:
         """X with its missing cells filled by `reconstruct`, and every other cell as it was.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows with NaN in missing cells.
 
         Returns
         -------
@@ -133,19 +107,9 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 class AnomalyMixin:
     """How strange rows are, for estimators that have `score_samples`."""
 
+    @with_rows
     def anomaly_score(self: typing.Any, X: typing.Any) -> np.ndarray:
-        """How strange each row is: ``-score_samples(X)``.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        scores : (n,) array
-            Higher = stranger.
-        """
+        """How strange each row is, higher = stranger: ``-score_samples(X)``, (n,)."""
         return -self.score_samples(X)
 
 
@@ -155,11 +119,6 @@ class ScoreMixin(AnomalyMixin):
     @blockwise
     def score_samples(self: typing.Any, X: typing.Any) -> np.ndarray:
         """How normal each row is: not log p(x), but the score that the notes of the class state.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
 
         Returns
         -------
@@ -183,8 +142,6 @@ class DensityMixin(AnomalyMixin):
 
         Parameters
         ----------
-        X : as in `fit`, (n, ...)
-            Rows.
         n_draws : int, default=50
             Draws from the encoder; the estimate rises towards log p(x) with their number (Burda et al. 2015,
             arXiv 1509.00519, eq. 8).
@@ -203,9 +160,7 @@ class DensityMixin(AnomalyMixin):
 class LabelPredictorMixin(ClassifierMixin):
     """predict and its relatives, of a `ClassifierNetwork`, or of own `_class_logits` and `_class_indices`."""
 
-    classes: typing.Any = param(
-        default=None, accepts=[None, "array-like", Interval(numbers.Integral, 1, None, closed="left")], role="data"
-    )
+    classes: typing.Any = param(default=None, accepts=[None, "array-like", POSITIVE], role="data")
     unlabeled: typing.Any = param(default=UNLABELED, accepts="no_validation", role="data")
     class_prior: typing.Any = param(default="empirical", accepts=[StrOptions({"empirical", "uniform"}), "array-like"])
     class_weight: str | dict | None = param(default=None, accepts=[None, StrOptions({"balanced"}), dict], role="data")
@@ -238,52 +193,19 @@ class LabelPredictorMixin(ClassifierMixin):
 
     @blockwise
     def predict_log_proba(self, X: typing.Any) -> np.ndarray:
-        """Logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        log_proba : (n, n_classes) array
-            Columns in the order of ``classes_``.
-        """
+        """Logarithm of `predict_proba`: (n, n_classes), columns in the order of ``classes_``."""
         logits = self._class_logits(X)
         logits = logits - logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
     @blockwise
     def predict_proba(self, X: typing.Any) -> np.ndarray:
-        """q(y | x) at the posterior mean.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        proba : (n, n_classes) array
-            Rows sum to one, columns in the order of ``classes_``.
-        """
+        """q(y | x) at the posterior mean: (n, n_classes), columns in the order of ``classes_``; rows sum to one."""
         return np.exp(self.predict_log_proba(X))
 
     @blockwise
     def predict(self, X: typing.Any) -> np.ndarray:
-        """The most probable label of each row.
-
-        Parameters
-        ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-
-        Returns
-        -------
-        y : (n,) array
-            Labels as they were given to `fit`.
-        """
+        """The most probable label of each row, as it was given to `fit`: (n,)."""
         return self._codec.decode(self._class_indices(X))
 
     def score(self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None) -> float:
@@ -291,16 +213,10 @@ class LabelPredictorMixin(ClassifierMixin):
 
         Parameters
         ----------
-        X : as in `fit`, (n, ...)
-            Rows.
-        y : as in `fit`, (n,)
-            Labels; rows without one are left out.
+        X, y : as in `fit`
+            Rows and labels; rows without one are left out.
         sample_weight : array-like of shape (n,), default=None
             Weights of the rows.
-
-        Returns
-        -------
-        accuracy : float
         """
         source = self._source(X, y)
         if source is None:
@@ -326,15 +242,9 @@ class LabelPredictorMixin(ClassifierMixin):
 class SemiSupervisedMixin(LabelPredictorMixin):
     """Labels that take part in the training of the network."""
 
-    classification_weight: float | str = param(
-        default="auto", accepts=[Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})]
-    )
-    consistency_weight: float | str = param(
-        default="auto", accepts=[Interval(numbers.Real, 0, None, closed="left"), StrOptions({"auto"})]
-    )
-    labeled_batch_size: int | str = param(
-        default="auto", accepts=[Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})], role="training"
-    )
+    classification_weight: float | str = param(default="auto", accepts=[NOT_NEGATIVE, AUTO])
+    consistency_weight: float | str = param(default="auto", accepts=[NOT_NEGATIVE, AUTO])
+    labeled_batch_size: int | str = param(default="auto", accepts=[POSITIVE, AUTO], role="training")
 
     @classmethod
     def _resolve(cls, params, table, summary):
@@ -352,9 +262,7 @@ class SemiSupervisedMixin(LabelPredictorMixin):
 class CodeMixin:
     """A VAE below the model with classes: for networks that are a `keras_ssvae.networks.latent_class.LatentClassNetwork`."""
 
-    code_dim: int | str | None = param(
-        default="auto", accepts=[None, Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})]
-    )
+    code_dim: int | str | None = param(default="auto", accepts=[None, POSITIVE, AUTO])
     code_layer_sizes: tuple = param(default=(500, 500), accepts=["array-like"])
 
     @classmethod

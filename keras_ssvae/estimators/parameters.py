@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import typing
 
 from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions
 from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.registry import register
 
-__all__ = ["HasMethods", "Interval", "StrOptions", "estimator", "param"]
+__all__ = ["AUTO", "NOT_NEGATIVE", "POSITIVE", "HasMethods", "Interval", "StrOptions", "estimator", "param"]
+
+POSITIVE = Interval(numbers.Integral, 1, None, closed="left")
+NOT_NEGATIVE = Interval(numbers.Real, 0, None, closed="left")
+AUTO = StrOptions({"auto"})
 
 ROLES = ("network", "data", "training", "head")
 T = typing.TypeVar("T", bound=type)

@@ -12,14 +12,6 @@ from keras_ssvae.models.vae import VAE
 from keras_ssvae.serialization import load
 
 __all__ = [
-    "AdversarialAutoencoder",
-    "ConditionalVAE",
-    "LadderVAE",
-    "M1",
-    "M1M2",
-    "M2",
-    "SemiSupervisedGAN",
-    "SemiSupervisedVAE",
-    "VAE",
-    "load",
-]
+    "AdversarialAutoencoder", "ConditionalVAE", "LadderVAE", "M1", "M1M2", "M2", "SemiSupervisedGAN", "SemiSupervisedVAE",
+    "VAE", "load",
+]  # fmt: skip

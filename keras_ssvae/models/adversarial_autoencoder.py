@@ -1,7 +1,6 @@
 """AdversarialAutoencoder: an autoencoder whose codes two critics make look like draws from the prior."""
 
 import math
-import numbers
 import typing
 from collections.abc import Callable
 
@@ -10,30 +9,21 @@ import tensorflow as tf
 
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import EncoderMixin, ScoreMixin, SemiSupervisedMixin
-from keras_ssvae.estimators.parameters import Interval, StrOptions, estimator, param
+from keras_ssvae.estimators.parameters import NOT_NEGATIVE, StrOptions, estimator, param
 from keras_ssvae.networks.adversarial import AdversarialNetwork, real_or_not
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, LabelMerge, Layer
 
-__all__ = ["AdversarialAutoencoder", "AdversarialAutoencoderNetwork", "Critic", "mixture_means"]
+__all__ = ["AdversarialAutoencoder", "AdversarialAutoencoderNetwork"]
 
 APART = 4.0  # standard deviations between the means of neighbouring classes: their Gaussians hardly overlap
 
 
 def mixture_means(n_classes: int, latent_dim: int) -> np.ndarray:
-    """Means of one Gaussian a class, those of neighbours four standard deviations apart.
+    """Means of one Gaussian a class, (n_classes, latent_dim), those of neighbours four standard deviations apart.
 
     They lie on a circle in the first two dimensions; on a line where there is one dimension, or two classes.
-
-    Parameters
-    ----------
-    n_classes, latent_dim : int
-        Numbers of classes and of dimensions.
-
-    Returns
-    -------
-    (n_classes, latent_dim) array
     """
     means = np.zeros((n_classes, latent_dim))
     k = np.arange(n_classes)
@@ -46,19 +36,8 @@ def mixture_means(n_classes: int, latent_dim: int) -> np.ndarray:
 
 
 class Critic(Layer):
-    """Dense layers that tell draws of a prior from what an encoder gives: the logit of being a draw, (rows,).
-
-    Parameters
-    ----------
-    dim : int
-        Number of values in a row.
-    hidden_layer_sizes : tuple of int
-        Units by layer.
-    activation : str or callable
-        Keras activation.
-    n_classes : int or None, default=None
-        Number of classes, if the critic reads a class too.
-    """
+    """Dense layers that tell draws of a prior from what an encoder gives: rows of `dim` values, and one-hot labels unless
+    `n_classes` is None, -> the logit of being a draw, (rows,)."""
 
     def __init__(
         self, dim: int, hidden_layer_sizes: tuple, activation: str | Callable, n_classes: int | None = None, **kwargs: object
@@ -84,12 +63,8 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
 
     Parameters
     ----------
-    seed : int
-        Seed of the noise.
-    prior : {"normal", "mixture"}
-        As in `AdversarialAutoencoder`.
-    **kwargs
-        As in `keras_ssvae.networks.adversarial.AdversarialNetwork`.
+    seed, prior, **kwargs
+        As in `keras_ssvae.networks.adversarial.AdversarialNetwork`, and in `AdversarialAutoencoder`.
     """
 
     shares_steps = True
@@ -230,11 +205,9 @@ class AdversarialAutoencoder(SemiSupervisedMixin, EncoderMixin, ScoreMixin, Gene
 
     Parameters
     ----------
-    encoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
-        Body that reads x. None takes convolutions for images of 12 pixels a side or more, dense layers elsewhere. A Keras
-        model gives the architecture, and is trained afresh in every fit; a callable returns the model, weights included. It
-        may return features, or the outputs [mean, log variance, ...] of a variational autoencoder's encoder as it is, of
-        which the mean is z.
+    encoder : ...
+        It may also return the outputs [mean, log variance, ...] of a variational autoencoder's encoder as it is,
+        of which the mean is z.
     prior : {"normal", "mixture"}, default="normal"
         p(z). "mixture" gives each class a Gaussian of its own, ``p(z | y) = N(m_y, I)``, with means on a circle in the first
         two dimensions, neighbours 4 apart; c is then the label, zeros where it is unknown.
@@ -257,7 +230,6 @@ class AdversarialAutoencoder(SemiSupervisedMixin, EncoderMixin, ScoreMixin, Gene
     A. Makhzani et al. (2015), "Adversarial Autoencoders", arXiv 1511.05644, section 5: labels; section 6: clusters; section
     2.3: the mixture. There the noise has a standard deviation of 0.3 too, the labels have a turn of their own, and the critic
     of z reads z alone unless the prior is the mixture.
-    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term.
 
     Examples
     --------
@@ -273,6 +245,6 @@ class AdversarialAutoencoder(SemiSupervisedMixin, EncoderMixin, ScoreMixin, Gene
     """
 
     prior: str = param(default="normal", accepts=[StrOptions({"normal", "mixture"})])
-    noise: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
+    noise: float = param(default=0.3, accepts=[NOT_NEGATIVE])
 
     _network_class: typing.ClassVar[typing.Any] = AdversarialAutoencoderNetwork

@@ -24,10 +24,8 @@ class ConditionalVAENetwork(ClassConditionalNetwork):
 
     Parameters
     ----------
-    seed : int
-        Seed of the noise.
-    **kwargs
-        As in `LatentClassNetwork`.
+    seed, **kwargs
+        As in `keras_ssvae.networks.latent_class.LatentClassNetwork`.
     """
 
     shares_steps = True
@@ -117,11 +115,6 @@ class ConditionalVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMixin,
 
     Classes are predicted by Bayes' rule, ``p(y | v) ~ [p(y) exp(-F(y))] ** (1 / sqrt(n))`` at the mean of q(z | v, y). Without
     the root, n being the number of values in v, small misfits of the model would add up to certainty.
-
-    Parameters
-    ----------
-    latent_dim : int, default=10
-        Number of dimensions of z.
 
     Notes
     -----

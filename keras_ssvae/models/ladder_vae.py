@@ -33,12 +33,8 @@ class LadderVAENetwork(ClassifierNetwork):
 
     Parameters
     ----------
-    seed : int
-        Seed of the noise.
-    level_dims : tuple of int or None, default=None
-        As in `LadderVAE`.
-    **kwargs
-        As in `ClassifierNetwork`.
+    seed, level_dims, **kwargs
+        As in `keras_ssvae.networks.classifier.ClassifierNetwork`, and in `LadderVAE`.
     """
 
     shares_steps = True
@@ -87,17 +83,8 @@ class LadderVAENetwork(ClassifierNetwork):
         return self.pi(self.ascend(seen)[-1])
 
     def descend(self, z: tf.Tensor, choose: Callable, labels: tf.Tensor | None = None) -> tf.Tensor:
-        """Parameters of p(x | z_1).
-
-        Parameters
-        ----------
-        z : (rows, latent_dim) tensor
-            Topmost latent variables.
-        choose : function
-            (level below the top, counted from 0, mean and log variance of its prior) -> z of this level.
-        labels : (rows, n_classes) tensor or None
-            The class of each row; None: every row with every class.
-        """
+        """Parameters of p(x | z_1), from the topmost z and `choose`: (level below the top, counted from 0, mean and log
+        variance of its prior) -> z of this level. Each row with its `labels`, (rows, n_classes); None: with every class."""
         h = self.merge(z, labels)
         for i in reversed(range(len(self.down))):
             h = self.down[i](choose(i, *self.prior_heads[i](h)))
@@ -269,9 +256,8 @@ class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstim
         Units of the dense layers of the encoder, one layer a level, the lowest first; so their number is that of the levels.
         The way down mirrors them.
     encoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
-        Body that reads x, below the layers of the levels. None and "mlp" are none, "conv" convolutions and a dense layer. A
-        Keras model gives the architecture, and is trained afresh in every fit; a callable returns the model, weights
-        included. It returns features.
+        Body that reads x, below the layers of the levels: as in `SemiSupervisedVAE`, but None and "mlp" are none, and "conv"
+        is convolutions and a dense layer. It returns features.
     decoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
         Body that reads z_1. None takes convolutions if the encoder does, and a dense layer elsewhere. If it returns as many
         values as a row has, they are the mean of x.
@@ -304,7 +290,6 @@ class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstim
     C. K. Sonderby et al. (2016), "Ladder Variational Autoencoders", arXiv 1602.02282, eq. 12-19: the two passes; section 2.3:
     the warm-up.
     Y. Burda et al. (2016), "Importance Weighted Autoencoders", arXiv 1509.00519, eq. 8: `score_samples`.
-    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term.
 
     Examples
     --------
@@ -336,8 +321,6 @@ class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstim
 
         Parameters
         ----------
-        X : as in `fit`, (n, ...)
-            Rows.
         level : None, int or "all", default=None
             None: the topmost level, which is what `get_feature_names_out` names. 1 is the lowest; "all" puts all levels side
             by side, the lowest first. Below the top, the means are those given the means above, averaged over q(y | x).

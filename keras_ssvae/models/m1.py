@@ -1,6 +1,5 @@
 """M1: a classifier on the latent variables of a variational autoencoder."""
 
-import numbers
 import typing
 
 import numpy as np
@@ -12,7 +11,7 @@ from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import Stratum
 from keras_ssvae.estimators.mixins import LabelPredictorMixin
-from keras_ssvae.estimators.parameters import HasMethods, Interval, StrOptions, estimator, param
+from keras_ssvae.estimators.parameters import NOT_NEGATIVE, POSITIVE, HasMethods, StrOptions, estimator, param
 from keras_ssvae.models.softmax_svc import SoftmaxSVC
 from keras_ssvae.models.vae import VAE
 from keras_ssvae.networks import inference
@@ -70,8 +69,8 @@ class M1(LabelPredictorMixin, VAE):
     True
     """
 
-    latent_dim: int = param(default=20, accepts=[Interval(numbers.Integral, 1, None, closed="left")], kw_only=False)
-    beta: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
+    latent_dim: int = param(default=20, accepts=[POSITIVE], kw_only=False)
+    beta: float = param(default=0.3, accepts=[NOT_NEGATIVE])
     class_prior: typing.Any = param(
         default="empirical", accepts=[StrOptions({"empirical", "uniform"}), "array-like"], role="head"
     )
@@ -158,8 +157,8 @@ def _fit_classifier(classifier, z, y_index, n_classes, seed):
 
 def _logits(classifier, z, n_classes):
     """log p(y | z) of every class, (n, n_classes)."""
-    if classifier is None:
-        return np.zeros((len(z), n_classes))
     proba = np.zeros((len(z), n_classes))
+    if classifier is None:
+        return proba
     proba[:, getattr(classifier, "classes_", slice(getattr(classifier, "n_components", None)))] = classifier.predict_proba(z)
     return np.log(np.maximum(proba, 1e-12))

@@ -1,7 +1,6 @@
 """M1M2: M2 on the code of a variational autoencoder."""
 
 import dataclasses
-import numbers
 import typing
 from collections.abc import Callable
 
@@ -9,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ssvae.estimators.mixins import CodeMixin
-from keras_ssvae.estimators.parameters import Interval, StrOptions, estimator, param
+from keras_ssvae.estimators.parameters import AUTO, POSITIVE, estimator, param
 from keras_ssvae.models.m2 import M2, M2Network
 from keras_ssvae.networks.stages import Stage, StepContext
 from keras_ssvae.nn import losses
@@ -22,14 +21,8 @@ class M1M2Network(M2Network):
 
     Parameters
     ----------
-    seed : int
-        Seed of the noise.
-    sample_codes : bool
-        As in `M1M2`.
-    joint : bool
-        As in `M1M2`.
-    **kwargs
-        As in `M2Network`.
+    seed, sample_codes, joint, **kwargs
+        As in `M2Network`, and in `M1M2`.
     """
 
     shares_steps = True
@@ -106,9 +99,7 @@ class M1M2(CodeMixin, M2):
     ['pretrain', 'semi-supervised', 'together']
     """
 
-    code_dim: int | str = param(
-        default="auto", accepts=[Interval(numbers.Integral, 1, None, closed="left"), StrOptions({"auto"})]
-    )
+    code_dim: int | str = param(default="auto", accepts=[POSITIVE, AUTO])
     sample_codes: bool = param(default=False, accepts=["boolean"])
     joint: bool = param(default=True, accepts=["boolean"])
 

@@ -1,13 +1,12 @@
 """M2: a generative semi-supervised model, with the class among what the encoder of z reads."""
 
-import numbers
 import typing
 
 import tensorflow as tf
 
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
-from keras_ssvae.estimators.parameters import Interval, estimator, param
+from keras_ssvae.estimators.parameters import POSITIVE, estimator, param
 from keras_ssvae.networks.latent_class import ClassConditionalNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import losses
@@ -23,12 +22,8 @@ class M2Network(ClassConditionalNetwork):
 
     Parameters
     ----------
-    seed : int
-        Seed of the noise.
-    n_enumerated : int or None, default=None
-        As in `M2`.
-    **kwargs
-        As in `LatentClassNetwork`.
+    seed, n_enumerated, **kwargs
+        As in `keras_ssvae.networks.latent_class.LatentClassNetwork`, and in `M2`.
     """
 
     shares_steps = True
@@ -126,7 +121,6 @@ class M2(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
     D. P. Kingma et al. (2014), "Semi-supervised Learning with Deep Generative Models", arXiv 1406.5298, eq. 6-9.
     R. Liu et al. (2019), "Rao-Blackwellized Stochastic Gradients for Discrete Distributions", arXiv 1810.04777: the sum over
     some classes.
-    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term.
 
     Examples
     --------
@@ -138,6 +132,6 @@ class M2(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
     True
     """
 
-    n_enumerated: int | None = param(default=None, accepts=[None, Interval(numbers.Integral, 1, None, closed="left")])
+    n_enumerated: int | None = param(default=None, accepts=[None, POSITIVE])
 
     _network_class: typing.ClassVar[typing.Any] = M2Network

@@ -1,7 +1,6 @@
 """SemiSupervisedGAN: a classifier that also tells rows from those of a generator."""
 
 import math
-import numbers
 import typing
 from collections.abc import Callable
 
@@ -11,14 +10,14 @@ import tensorflow as tf
 
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import ScoreMixin, SemiSupervisedMixin
-from keras_ssvae.estimators.parameters import Interval, estimator, param
+from keras_ssvae.estimators.parameters import NOT_NEGATIVE, estimator, param
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.networks.adversarial import AdversarialNetwork, real_or_not
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, Layer
 
-__all__ = ["NoisyBody", "SemiSupervisedGAN", "SemiSupervisedGANNetwork", "WeightNormDense", "feature_matching"]
+__all__ = ["SemiSupervisedGAN", "SemiSupervisedGANNetwork"]
 
 HIDDEN_NOISE = 5 / 3  # of that on the input
 
@@ -26,16 +25,7 @@ HIDDEN_NOISE = 5 / 3  # of that on the input
 class WeightNormDense(Layer):
     """``gain * x V / ||V|| + bias``, the norm taken of each unit's weights, so that noise on x keeps its share.
 
-    Parameters
-    ----------
-    units : int
-        Number of units.
-    gain : float
-        Fixed norm of each unit's weights.
-
-    References
-    ----------
-    T. Salimans, D. P. Kingma (2016), "Weight Normalization", arXiv 1602.07868, eq. 2.
+    Source: T. Salimans, D. P. Kingma (2016), "Weight Normalization", arXiv 1602.07868, eq. 2.
     """
 
     def __init__(self, units: int, gain: float, **kwargs: typing.Any):
@@ -53,15 +43,7 @@ class WeightNormDense(Layer):
 
 
 class NoisyBody(Layer):
-    """Dense layers with weight normalisation, and Gaussian noise on what each of them gives.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : tuple of int
-        Units by layer.
-    activation : str or callable
-        Keras activation.
-    """
+    """Dense layers with weight normalisation, and Gaussian noise on what each of them gives."""
 
     def __init__(self, hidden_layer_sizes: tuple, activation: str | Callable, **kwargs: typing.Any):
         super().__init__(**kwargs)
@@ -83,19 +65,8 @@ class NoisyBody(Layer):
 
 
 def feature_matching(real: tf.Tensor, fake: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """Squared distance of the means of features of real and generated rows, once for every row of the batch.
-
-    Parameters
-    ----------
-    real, fake : (rows, n_features) tensors
-        Features.
-    weight : (rows,) tensor
-        Weights of the rows of both.
-
-    Returns
-    -------
-    (rows,) tensor
-    """
+    """Squared distance of the means of features (rows, n_features) of real and generated rows, both with the weights (rows,):
+    once for every row of the batch, (rows,)."""
     gap = tf.einsum("r,rk->k", weight / tf.reduce_sum(weight), real - fake)
     return tf.reduce_sum(tf.square(gap)) * tf.ones_like(weight)
 
@@ -105,14 +76,8 @@ class SemiSupervisedGANNetwork(AdversarialNetwork):
 
     Parameters
     ----------
-    seed : int
-        Seed of the noise.
-    table : TablePreprocessor
-        Kinds and scaling of the columns of x.
-    generator_class_weight : float
-        As in `SemiSupervisedGAN`.
-    **kwargs
-        As in `AdversarialNetwork`.
+    seed, table, generator_class_weight, **kwargs
+        As in `keras_ssvae.networks.adversarial.AdversarialNetwork`, and in `SemiSupervisedGAN`.
     """
 
     shares_steps = True
@@ -232,9 +197,7 @@ class SemiSupervisedGAN(SemiSupervisedMixin, ScoreMixin, GenerativeEstimator):
     hidden_layer_sizes : tuple of int, default=(128, 128)
         Units of the dense layers of the discriminator; the generator mirrors them.
     encoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
-        The discriminator's body. None takes convolutions for images of 12 pixels a side or more, dense layers elsewhere, which
-        are weight-normalised. A Keras model gives the architecture, and is trained afresh in every fit; a callable returns the
-        model, weights included. It returns features.
+        The discriminator's body, as in `M2`; its dense layers are weight-normalised where it is None or "mlp".
     decoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
         The generator's body: reads (latent_dim,) values. If it returns as many values as a row has, they are the row.
     likelihood : "auto", str or dict of column to str, default="auto"
@@ -270,7 +233,6 @@ class SemiSupervisedGAN(SemiSupervisedMixin, ScoreMixin, GenerativeEstimator):
     section 5: D from K logits; the noise is that of its experiments on MNIST.
     A. Odena et al. (2017), "Conditional Image Synthesis With Auxiliary Classifier GANs", arXiv 1610.09585, eq. 3: the
     generator's class.
-    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term.
 
     Examples
     --------
@@ -285,7 +247,7 @@ class SemiSupervisedGAN(SemiSupervisedMixin, ScoreMixin, GenerativeEstimator):
     (3, 4)
     """
 
-    noise: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
-    generator_class_weight: float = param(default=0.3, accepts=[Interval(numbers.Real, 0, None, closed="left")])
+    noise: float = param(default=0.3, accepts=[NOT_NEGATIVE])
+    generator_class_weight: float = param(default=0.3, accepts=[NOT_NEGATIVE])
 
     _network_class: typing.ClassVar[typing.Any] = SemiSupervisedGANNetwork

@@ -26,12 +26,8 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
 
     Parameters
     ----------
-    seed : int
-        Seed of the noise.
-    label_input : {"marginal", "soft"}
-        As in `SemiSupervisedVAE`.
-    **kwargs
-        As in `LatentClassNetwork`.
+    seed, label_input, **kwargs
+        As in `keras_ssvae.networks.latent_class.LatentClassNetwork`, and in `SemiSupervisedVAE`.
     """
 
     shares_steps = True
@@ -54,13 +50,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         return [(pi.kernel, 1), (pi.bias, 0), *super().class_variables()]
 
     def inherit_vae(self, vae: VAENetwork) -> None:
-        """Take over every weight of a `VAENetwork` of the same table, bodies and latent variables; one class, without effect.
-
-        Parameters
-        ----------
-        vae : VAENetwork
-            The source.
-        """
+        """Take over all weights of a `VAENetwork` of the same table, bodies and latent variables; one class, without effect."""
         pairs = [(self.encoder, vae.encoder), (self.decoder, vae.decoder), (self.likelihood, vae.likelihood)]
         if vae.head is not None:
             pairs.append((self.pi.gaussian, vae.head))
@@ -127,10 +117,8 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
 
     Parameters
     ----------
-    encoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
-        Body that reads x. None takes convolutions for images of 12 pixels a side or more, dense layers elsewhere. A Keras
-        model gives the architecture, and is trained afresh in every fit; a callable returns the model, weights included. It
-        may return features, or the outputs [mean, log variance, ...] of a variational autoencoder's encoder as it is.
+    encoder : ...
+        It may also return the outputs [mean, log variance, ...] of a variational autoencoder's encoder as it is.
     label_input : {"marginal", "soft"}, default="marginal"
         "marginal": the decoder is called with every class and weighted by r. "soft": it is called once, with r itself, as in
         the paper.
@@ -144,8 +132,6 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     ----------
     F. Berkhahn et al. (2019), "Augmenting Variational Autoencoders with Sparse Labels", arXiv 1908.03015: the pi layer.
     D. P. Kingma et al. (2014), "Semi-supervised Learning with Deep Generative Models", arXiv 1406.5298, eq. 6-9: the bound.
-    V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825: the consistency term; its targets are
-    aligned to the class prior as in D. Berthelot et al. (2020), "ReMixMatch", arXiv 1911.09785, section 3.1.
 
     Examples
     --------

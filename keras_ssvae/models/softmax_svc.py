@@ -16,17 +16,7 @@ class SoftmaxSVC(SVC):
     """
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Softmax of the decisions.
-
-        Parameters
-        ----------
-        X : (n, d) array
-            Rows.
-
-        Returns
-        -------
-        (n, n_classes) array
-        """
+        """Softmax of the decisions on rows (n, d): (n, n_classes)."""
         decision = self.decision_function(X)
         if decision.ndim == 1:
             decision = 0.5 * np.column_stack([-decision, decision])

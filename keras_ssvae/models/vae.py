@@ -1,7 +1,6 @@
 """VAE: a variational autoencoder, the plain one."""
 
 import math
-import numbers
 import typing
 
 import keras
@@ -11,7 +10,7 @@ import tensorflow as tf
 
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin
-from keras_ssvae.estimators.parameters import Interval, estimator, param
+from keras_ssvae.estimators.parameters import NOT_NEGATIVE, POSITIVE, estimator, param
 from keras_ssvae.networks.autoencoder import AutoencoderNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
@@ -25,12 +24,8 @@ class VAENetwork(AutoencoderNetwork):
 
     Parameters
     ----------
-    seed : int
-        Seed of the noise.
-    beta, n_importance
-        As in `VAE`.
-    **kwargs
-        As in `AutoencoderNetwork`.
+    seed, beta, n_importance, **kwargs
+        As in `keras_ssvae.networks.autoencoder.AutoencoderNetwork`, and in `VAE`.
     """
 
     shares_steps = True
@@ -131,10 +126,8 @@ class VAE(EncoderMixin, DensityMixin, GenerativeEstimator):
 
     Parameters
     ----------
-    encoder : None, {"mlp", "conv"}, keras.Model or callable, default=None
-        Body that reads x. None takes convolutions for images of 12 pixels a side or more, dense layers elsewhere. A Keras
-        model gives the architecture, and is trained afresh in every fit; a callable returns the model, weights included. It
-        may return features, or the outputs [mean, log variance, ...] of a variational autoencoder's encoder as it is.
+    encoder : ...
+        It may also return the outputs [mean, log variance, ...] of a variational autoencoder's encoder as it is.
     beta : float, default=1.0
         Weight of the KL term; above 1, fewer latent variables carry more independent information.
     n_importance : int, default=1
@@ -172,7 +165,7 @@ class VAE(EncoderMixin, DensityMixin, GenerativeEstimator):
     (5, 4)
     """
 
-    beta: float = param(default=1.0, accepts=[Interval(numbers.Real, 0, None, closed="left")])
-    n_importance: int = param(default=1, accepts=[Interval(numbers.Integral, 1, None, closed="left")])
+    beta: float = param(default=1.0, accepts=[NOT_NEGATIVE])
+    n_importance: int = param(default=1, accepts=[POSITIVE])
 
     _network_class: typing.ClassVar[typing.Any] = VAENetwork

@@ -28,7 +28,7 @@ class Display:
         Returns
         -------
         Display
-            This display; what was drawn is in its attributes.
+            This display; ``ax_`` and ``figure_`` are what was drawn on, its other attributes what was drawn.
         """
         self.ax_ = self._new_axes() if ax is None else ax
         self.figure_ = self.ax_.figure

@@ -34,8 +34,6 @@ class LossCurveDisplay(Display):
 
     Attributes
     ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn on.
     lines_ : dict of str to matplotlib Line2D
         The curves by the name of their column.
 
@@ -64,14 +62,7 @@ class LossCurveDisplay(Display):
         ----------
         estimator : estimator
             A fitted estimator with the attribute ``history_``.
-        terms : list of str, default=None
-            The columns of ``history_`` to draw. None draws all.
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
-
-        Returns
-        -------
-        LossCurveDisplay
+        terms, ax : as in the class and in `plot`
         """
         return cls(estimator.history_, terms=terms).plot(ax=ax)
 
@@ -131,8 +122,6 @@ class LabelSweepDisplay(Display):
 
     Attributes
     ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn on.
     lines_ : list of matplotlib Line2D
         The means, of `sweep` and then of `others`.
     bands_ : list of matplotlib PolyCollection
@@ -164,28 +153,11 @@ class LabelSweepDisplay(Display):
         ----------
         estimator : estimator
             An estimator; clones of it are fitted.
-        X, y : array-likes of n_samples rows and labels
-            Some labels may be unknown already.
-        fractions : sequence of float or int, default=(0.01, 0.03, 0.1, 0.3, 1.0)
-            How many labels of the training rows a fit may see: shares, or numbers if they are ints.
-        cv : int, splitter or iterable, default=5
-            How rows are held out, see `label_sweep`.
-        scoring : str or callable, default="accuracy"
-            What the score is, see `label_sweep`.
-        unlabeled : number, str, bool, None or NaN, default=-1
-            What stands for "no label", in `y` and in what the estimator is given.
-        random_state : int, RandomState instance or None, default=None
-            The folds, and the labels that are kept.
+        X, y, fractions, cv, scoring, unlabeled, random_state : as in `label_sweep`
+            What it is fitted to and how it is scored; by default with 1, 3, 10, 30 and 100 % of the labels.
         name : str, default=None
             What the legend calls this estimator. None is the name of its class if there are `others`.
-        others : dict of str to DataFrame, default=None
-            Sweeps to compare with, by name.
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
-
-        Returns
-        -------
-        LabelSweepDisplay
+        others, ax : as in the class and in `plot`
         """
         sweep = label_sweep(estimator, X, y, fractions, cv=cv, scoring=scoring, unlabeled=unlabeled, random_state=random_state)
         if name is None and others:

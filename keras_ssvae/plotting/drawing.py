@@ -11,17 +11,11 @@ from numpy.typing import ArrayLike
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["colors", "draw_mosaic"]
+__all__ = []
 
 
 def colors(n: int) -> Iterable[ArrayLike]:
-    """n colours that can be told apart: a qualitative map as far as it goes, then a rainbow.
-
-    Parameters
-    ----------
-    n : int
-        How many.
-    """
+    """n colours that can be told apart: a qualitative map as far as it goes, then a rainbow."""
     from matplotlib import color_sequences, colormaps
 
     if n <= 20:
@@ -30,19 +24,8 @@ def colors(n: int) -> Iterable[ArrayLike]:
 
 
 def draw_mosaic(ax: Axes, rows: Sequence[np.ndarray], names: Sequence[str], pixels_of: np.ndarray) -> None:
-    """Draw rows of images as one image.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Where to draw.
-    rows : sequence of arrays of shape (n, height, width[, channels])
-        The images of each row.
-    names : sequence of str
-        The name of each row.
-    pixels_of : array
-        Pixels whose range is that from black to white.
-    """
+    """Draw rows of images, (n, height, width[, channels]), with their names as one image; black and white are the smallest and
+    the largest value of `pixels_of`."""
     low, high = np.nanmin(pixels_of), np.nanmax(pixels_of)
     tiles = np.clip((np.stack(rows) - low) / (high - low or 1.0), 0.0, 1.0)
     gap = [(0, 0), (0, 0), (0, 1), (0, 1)] + [(0, 0)] * (tiles.ndim - 4)

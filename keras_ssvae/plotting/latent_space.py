@@ -37,8 +37,6 @@ class LatentSpaceDisplay(Display):
 
     Attributes
     ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn on.
     points_ : dict of str to matplotlib PathCollection
         The points by the name of their class, "unlabeled" among them if there are any.
 
@@ -75,12 +73,7 @@ class LatentSpaceDisplay(Display):
             The rows, in the form the estimator was fitted on.
         y : array of shape (n_samples,), default=None
             The classes; the estimator's mark for unlabelled rows is understood. None draws all points alike.
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
-
-        Returns
-        -------
-        LatentSpaceDisplay
+        ax : as in `plot`
         """
         positions, axis_names = _plane(np.asarray(estimator.transform(X)))
         unlabeled = None if y is None else is_unlabeled(y, estimator.unlabeled)

@@ -45,7 +45,9 @@ class _RowsDisplay(Display):
             return
         columns = _numeric_columns(groups[0])
         tables = [_values_of(X, columns) for X in groups]
-        mean, scale = _mean_and_scale(self._reference(tables))
+        reference = self._reference(tables)
+        mean, scale = np.nanmean(reference, axis=0), np.nanstd(reference, axis=0)
+        scale = np.where(scale > 0, scale, 1.0)  # a column may not vary
         self._draw_lines(ax, [str(column) for column in columns], [(values - mean) / scale for values in tables], names)
         ax.set(xlabel="column", ylabel="standardized value")
         ax.tick_params(axis="x", rotation=90)
@@ -69,11 +71,6 @@ class ReconstructionDisplay(_RowsDisplay):
         Shape of a row as an image, (height, width) or (height, width, channels); None for a table. "auto": arrays of more than
         two dimensions are images; rows of k * k numbers are images of k by k pixels if k is at least 8; all else, and any
         DataFrame, is a table.
-
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn on.
 
     Raises
     ------
@@ -108,14 +105,7 @@ class ReconstructionDisplay(_RowsDisplay):
             The rows, in the form the estimator was fitted on.
         n_rows : int, default=8
             How many of them to draw.
-        image_shape : tuple of int, None or "auto", default="auto"
-            Shape of a row as an image, see the class.
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
-
-        Returns
-        -------
-        ReconstructionDisplay
+        image_shape, ax : as in the class and in `plot`
         """
         original = X[:n_rows]
         return cls(original, estimator.reconstruct(original), image_shape=image_shape).plot(ax=ax)
@@ -142,13 +132,8 @@ class SamplesDisplay(_RowsDisplay):
     ----------
     samples : dict of label to array or DataFrame
         The samples of each class, as many for each.
-    image_shape : tuple of int, None or "auto", default="auto"
-        Shape of a sample as an image, as for `ReconstructionDisplay`.
-
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn on.
+    image_shape : as in `ReconstructionDisplay`
+        Shape of a sample as an image.
 
     Raises
     ------
@@ -182,14 +167,7 @@ class SamplesDisplay(_RowsDisplay):
             Number of samples for each class.
         random_state : int, RandomState instance or None, default=0
             Handed to ``sample`` for each class.
-        image_shape : tuple of int, None or "auto", default="auto"
-            Shape of a sample as an image, see the class.
-        ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
-
-        Returns
-        -------
-        SamplesDisplay
+        image_shape, ax : as in the class and in `plot`
         """
         classes = getattr(estimator, "classes_", None)
         labels = [None] if classes is None or len(classes) == 0 else list(classes)
@@ -246,9 +224,3 @@ def _values_of(X, columns):
     if isinstance(X, pd.DataFrame):
         return X[columns].to_numpy(dtype=float, na_value=np.nan)
     return np.asarray(X, dtype=float)
-
-
-def _mean_and_scale(values):
-    """Mean and standard deviation of each column, 1 for a column that does not vary."""
-    scale = np.nanstd(values, axis=0)
-    return np.nanmean(values, axis=0), np.where(scale > 0, scale, 1.0)
