@@ -84,12 +84,12 @@ def test_the_dry_call_shows_empty_rows_with_every_array_of_a_batch():
 @families()
 def test_draws_of_a_step_are_those_that_build_for_counted(cls, rows):
     """So the noise of a stage starts where it would without a cache, and no two stages read the same."""
-    network = make(cls, epochs=1).fit(*rows).network_
+    model = make(cls, epochs=1).fit(*rows)
+    network, own = model.network_, {name: tf.constant(v) for name, v in model._extra_arrays(rows[0]).items()}
     for stage in network.stages():
         noise = NoNoise()
         step = StepContext("build", stage, noise)
-        x = tf.constant(rows[0])
-        batch = {"x": x, "y": tf.fill([60], -1), "weight": tf.ones(60)}
+        batch = {"x": tf.constant(rows[0]), "y": tf.fill([60], -1), "weight": tf.ones(60), **own}
         terms = [name for objective in stage.objectives for name in network(batch, objective=objective, step=step)]
         assert noise.calls == network.held.draws[stage.name] > 0
         assert terms == network.held.terms[stage.name]
