@@ -6,7 +6,7 @@ train each classifier are compared: on the labelled rows as they are; with label
 have 30; with rows that a `SemiSupervisedVAE` generates instead of the repetitions; and with many more generated rows. The
 generative model predicts digits as well, so it is listed too: it may well make the classifier superfluous.
 
-Usage: python plot_augmentation.py [picture.png]
+Usage: python plot_augmentation.py [picture.png [epochs]]
 """
 
 import sys
@@ -25,6 +25,7 @@ from sklearn.svm import SVC
 import keras_ssvae as ks
 
 COMMON, RARE = 30, 3
+EPOCHS = int(sys.argv[2]) if len(sys.argv) > 2 else 40
 CLASSIFIERS = {
     "logistic regression": LogisticRegression(max_iter=2000),
     "support vectors": SVC(C=10),
@@ -48,7 +49,7 @@ for seed in range(3):
     labeled = y_few >= 0
 
     # The labels are no sample of the digits: five of them were hardly labelled, but are as frequent as the others.
-    generator = ks.SemiSupervisedVAE(class_prior="uniform", epochs=40, random_state=seed).fit(X_train, y_few)
+    generator = ks.SemiSupervisedVAE(class_prior="uniform", epochs=EPOCHS, random_state=seed).fit(X_train, y_few)
     X_even, y_even = ks.augment(X_train, y_few, generator, n_samples="balanced", random_state=seed)
     X_more, y_more = ks.augment(X_train, y_few, generator, n_samples=dict.fromkeys(range(10), 100), random_state=seed)
     training_rows = {

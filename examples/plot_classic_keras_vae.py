@@ -4,7 +4,7 @@ The variational autoencoder below is the classic one of the Keras documentation,
 [mean, log variance, sample], a decoder that returns pixels, a training step of its own. It knows nothing of labels and is
 not changed. `SemiSupervisedVAE.from_vae` takes its trained weights and adds the pi layer.
 
-Usage: python plot_classic_keras_vae.py [picture.png]
+Usage: python plot_classic_keras_vae.py [picture.png [epochs]]
 """
 
 import sys
@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 import keras_ssvae as ks
 
 LATENT_DIM = 8
+EPOCHS = int(sys.argv[2]) if len(sys.argv) > 2 else 60
 
 
 class Sampling(keras.layers.Layer):
@@ -65,10 +66,10 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=540, stratif
 
 vae = VAE()
 vae.compile(optimizer=keras.optimizers.Adam(2e-3))
-vae.fit(X_train.astype("float32"), epochs=30, batch_size=64, verbose=0)
+vae.fit(X_train.astype("float32"), epochs=EPOCHS // 2, batch_size=64, verbose=0)
 
 y_partial = ks.mask_labels(y_train, labeled=100, random_state=0)
-model = ks.SemiSupervisedVAE.from_vae(vae, epochs=60, jit_compile=False, random_state=0).fit(X_train, y_partial)
+model = ks.SemiSupervisedVAE.from_vae(vae, epochs=EPOCHS, jit_compile=False, random_state=0).fit(X_train, y_partial)
 
 labeled = y_partial != -1
 codes = [vae.encoder.predict(rows, verbose=0)[0] for rows in (X_train[labeled], X_test)]

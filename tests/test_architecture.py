@@ -96,33 +96,34 @@ def test_files_and_functions_are_short(path):
     assert not [f"{node.name}: {node.end_lineno - node.lineno}" for node in functions if node.end_lineno - node.lineno > 60]
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if "_compat" not in path.parts], ids=module_of)
+def defined_in(tree):
+    """Names that a file gives to functions, attributes, variables and arguments, and its texts, which may name a column."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+TREES = {path: ast.parse(path.read_text()) for path in FILES if "_compat" not in path.parts}
+OWN = {name for tree in TREES.values() for name in defined_in(tree)}
+
+
+@pytest.mark.parametrize("path", TREES, ids=module_of)
 def test_private_names_of_libraries_are_in_one_place(path):
     """Neither imports of names with an underscore, nor attributes with one of what is not our own object."""
-    own = {
-        name for other in FILES if "_compat" not in other.parts for name in re.findall(r"(?<![\w])_[a-z]\w*", other.read_text())
-    }
-    defined = {
-        name
-        for other in FILES
-        for node in ast.walk(ast.parse(other.read_text()))
-        for name in (
-            [node.name] if isinstance(node, (ast.FunctionDef, ast.ClassDef))
-            else [node.attr] if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
-            else [node.arg] if isinstance(node, ast.keyword) and node.arg
-            else [node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-            else [node.target.id] if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-            else [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str)
-            else []
-        )
-    }  # fmt: skip
-    assert own  # the expression finds something
     foreign = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(TREES[path]):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] not in ("keras_ssvae", "__future__"):
             private = [part for part in (node.module or "").split(".") if part.startswith("_")]
             foreign += private + [name.name for name in node.names if name.name.startswith("_")]
-        if isinstance(node, ast.Attribute) and PRIVATE.fullmatch(node.attr) and node.attr not in defined:
+        if isinstance(node, ast.Attribute) and PRIVATE.fullmatch(node.attr) and node.attr not in OWN:
             foreign.append(node.attr)
     assert not foreign
 

@@ -10,12 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
-from instances import FAST, assert_same_weights, families, make
+from instances import FAST, PeakClassifier, assert_same_weights, families, make
 from sklearn.exceptions import NotFittedError
 
 import keras_ssvae as ks
+from keras_ssvae.estimators.mixins import DensityMixin
 from keras_ssvae.training import trainer
 from keras_ssvae.training.step_cache import STEP_CACHE
+
+FEW = {"epochs": 5, "batch_size": 128}  # steps of each player and stage, so few that nothing is traced
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +35,23 @@ def models(rows):
     """One fitted estimator a family, made when it is asked for, and not to be changed."""
     X, y_partial, _ = rows
 
-    class Models(dict):
-        def __missing__(self, cls):
-            self[cls] = make(cls).fit(X, y_partial)
-            return self[cls]
+    return Models(X, y_partial)
 
-    return Models()
+
+@pytest.fixture(scope="module")
+def quick_models(rows):
+    """The same after a few steps, for what does not depend on how much was learned."""
+    X, y_partial, _ = rows
+    return Models(X, y_partial, **FEW)
+
+
+class Models(dict):
+    def __init__(self, X, y, **settings):
+        self.X, self.y, self.settings = X, y, settings
+
+    def __missing__(self, cls):
+        self[cls] = make(cls, **self.settings).fit(self.X, self.y)
+        return self[cls]
 
 
 QUESTIONS = ("transform", "reconstruct", "predict_proba", "score_samples")
@@ -45,7 +59,13 @@ QUESTIONS = ("transform", "reconstruct", "predict_proba", "score_samples")
 
 def answers(model, X):
     """What a model says of rows, by every method that it has."""
-    return {name: getattr(model, name)(X) for name in QUESTIONS if hasattr(type(model), name) and _can(model, name)}
+    return {name: _answer(model, name, X) for name in QUESTIONS if hasattr(type(model), name) and _can(model, name)}
+
+
+def _answer(model, name, X):
+    """One answer; a density from three draws, for which nothing is traced."""
+    few = {"n_draws": 3} if name == "score_samples" and isinstance(model, DensityMixin) else {}
+    return getattr(model, name)(X, **few)
 
 
 def learns_from_labels(cls):
@@ -75,14 +95,14 @@ MARKS = {"-1": (-1, {}), "None": (None, {}), "NaN": (np.nan, {}), "pd.NA": (pd.N
 
 @families("predict")
 @pytest.mark.parametrize("mark", MARKS)
-def test_every_mark_of_an_unlabelled_row_gives_the_same_model(cls, mark, rows, models):
+def test_every_mark_of_an_unlabelled_row_gives_the_same_model(cls, mark, rows, quick_models):
     X, y_partial, _ = rows
     value, settings = MARKS[mark]
     y = pd.Series(np.where(y_partial < 0, None, y_partial), dtype=object)
     y[y_partial < 0] = value
-    model = make(cls, **settings).fit(X, y)
+    model = make(cls, **FEW, **settings).fit(X, y)
     assert list(model.classes_) == [0, 1, 2]
-    assert_same_model(model, models[cls], X)
+    assert_same_model(model, quick_models[cls], X)
 
 
 @families("predict")
@@ -109,7 +129,7 @@ def test_predictions_are_labels_as_they_were_given(cls, labels, rows):
 @pytest.mark.parametrize("share", [0.0, 1 / 90, 0.1, 0.5, 1.0])
 def test_the_same_estimator_from_no_label_to_all(cls, share, rows):
     X, _, y = rows
-    model = make(cls).fit(X, ks.mask_labels(y, labeled=share, random_state=0))
+    model = make(cls, **FEW).fit(X, ks.mask_labels(y, labeled=share, random_state=0))
     assert all(np.isfinite(answer).all() for answer in answers(model, X).values())
     if share == 0:
         with pytest.raises(ValueError, match="fitted without a label"):
@@ -187,20 +207,20 @@ def _same_values(X):
 
 @families()
 @pytest.mark.parametrize("kind", ["list", "Fortran", "read-only", "frame", "object"])
-def test_the_container_of_the_rows_does_not_matter(cls, kind, rows, models):
+def test_the_container_of_the_rows_does_not_matter(cls, kind, rows, quick_models):
     X, y_partial, _ = rows
     given = _same_values(X)[kind]
-    model = make(cls).fit(given, y_partial)
+    model = make(cls, **FEW).fit(given, y_partial)
     for name, answer in answers(model, given).items():
         given = np.asarray(answer, float)
-        np.testing.assert_allclose(given, answers(models[cls], X)[name], rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(given, answers(quick_models[cls], X)[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 @families()
-def test_the_order_of_the_rows_does_not_matter(cls, rows, models):
+def test_the_order_of_the_rows_does_not_matter(cls, rows, quick_models):
     X, y_partial, _ = rows
     order = np.random.RandomState(0).permutation(90)
-    assert_same_model(make(cls).fit(X[order], y_partial[order]), models[cls], X)
+    assert_same_model(make(cls, **FEW).fit(X[order], y_partial[order]), quick_models[cls], X)
 
 
 @families()
@@ -217,7 +237,7 @@ def test_weights_count_rows(cls, rows):
 @pytest.mark.parametrize("n_rows", [1, 2, 3])
 def test_a_handful_of_rows(cls, n_rows):
     X = np.arange(n_rows * 3.0).reshape(n_rows, 3)
-    model = make(cls).fit(X, np.arange(n_rows))
+    model = make(cls, **FEW).fit(X, np.arange(n_rows))
     assert all(len(answer) == 1 and np.isfinite(answer).all() for answer in answers(model, X[:1]).values())
     assert model.sample(2, random_state=0)[0].shape == (2, 3)
 
@@ -226,7 +246,7 @@ def test_a_handful_of_rows(cls, n_rows):
 def test_constant_empty_and_huge_columns(cls, rows):
     X, y_partial, _ = rows
     X = np.column_stack([X, np.full(90, 7.0), np.full(90, np.nan), 1e12 + X[:, 0], 1e-12 * X[:, 1]])
-    model = make(cls).fit(X, y_partial)
+    model = make(cls, **FEW).fit(X, y_partial)
     assert set(answers(model, X)) == set(answers(model, X[:3]))
     for name, answer in answers(model, X).items():
         given = np.delete(answer, 5, axis=1) if name == "reconstruct" else answer  # the column without a value stays missing
@@ -560,7 +580,7 @@ def test_rows_far_from_all_others_are_anomalies(cls, rows, models):
 @families("predict")
 def test_samples_of_a_class_look_like_the_class(cls, rows):
     X, _, y = rows
-    model = make(cls, epochs=300 if cls is ks.M1M2 else 60).fit(X, y)  # the autoencoder below must have learned its codes
+    model = make(cls, epochs={ks.M1M2: 300, PeakClassifier: 400}.get(cls, 60)).fit(X, y)  # codes must have been learned
     for label in range(3):
         new, labels = model.sample(200, y=label, random_state=0)
         assert (labels == label).all()

@@ -86,7 +86,7 @@ def test_sample_weight_is_routed_through_cross_validation(cls, blobs):
 
 
 def _fit_and_ask(cls, X, y):
-    model = make(cls).fit(X, y)
+    model = make(cls, epochs=2).fit(X, y)
     return model.predict_proba(X) if hasattr(cls, "predict_proba") else model.transform(X)
 
 
