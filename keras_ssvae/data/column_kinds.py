@@ -7,7 +7,7 @@ from keras_ssvae.likelihoods.kinds import ColumnKind
 
 __all__ = []
 
-BLOCK_CELLS = 2**20  # at a time in double precision
+BLOCK_CELLS = 2**18  # at a time in double precision: what is freed stays with the process
 
 
 def kind_names(images: bool = False) -> tuple[str, ...]:
