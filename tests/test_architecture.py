@@ -20,6 +20,7 @@ FLOORS = [
     {"serialization", "nn"},
     {"likelihoods"},
     {"data"},
+    {"evidence"},
     {"networks", "model_selection"},
     {"training", "plotting"},
     {"estimators"},

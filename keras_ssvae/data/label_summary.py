@@ -45,6 +45,7 @@ class LabelSummary:
     rows_per_label: float  # weight of all rows by that of the labelled ones; 0 without labels
     agreement: float  # see `label_agreement`; 1 without labels, if there are classes
     signal: float = 1.0
+    advised: bool = False  # whether experts say what the classes of rows may be
 
 
 def summarise_labels(

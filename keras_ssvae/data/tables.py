@@ -258,6 +258,15 @@ class TablePreprocessor:
             blocks.append(block)
         return np.concatenate(blocks, axis=1)
 
+    def views(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Encoded rows in the scales in which they may be compared: `indicators`, and numbers in their own units."""
+        views = {"scaled": self.indicators(x)}
+        if not self._is_code.any():
+            unscaled = x * self.scale_.astype(np.float32)
+            spread = np.sqrt(np.square(unscaled).sum(axis=1).mean())
+            views["unscaled"] = unscaled / max(spread, 1e-12)
+        return views
+
     # The way back
 
     def decode(self, x: np.ndarray, index: pd.Index | None = None) -> object:

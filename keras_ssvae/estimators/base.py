@@ -83,6 +83,10 @@ class GenerativeEstimator(BaseEstimator):
         """{}: attributes of what is fitted to the trained network, from the `FitData`."""
         return {}
 
+    def _asks_experts(self):
+        """Whether a fit asks experts for the classes of its rows."""
+        return False
+
     def _draw(self, y_index, rng):
         """Prepared rows of the given classes, drawn from the model."""
         return self.network_.sample(y_index, rng, self.table_.graded_)

@@ -64,6 +64,11 @@ consistency_weight : float or "auto"
     other labelled row (`keras_ssvae.data.label_summary.label_agreement`), and 1 where classes are declared but no row has a
     label. The term is that of V. Verma et al. (2019), "Interpolation Consistency Training", arXiv 1903.03825, with targets
     aligned to the class prior as in D. Berthelot et al. (2020), "ReMixMatch", arXiv 1911.09785, section 3.1.
+experts : None or "auto"
+    Who else says what class a row has. "auto" asks classifiers of the labelled rows, label propagation and mixtures of
+    Gaussians; labels that are left out in turn decide how much each counts, and how certain all of them may be
+    (`keras_ssvae.evidence.pool`). The model takes their opinion for the class prior of a row, and in the end pi is taught
+    what they and it say together: `predict` asks nobody else. None: the labels alone, as in the paper.
 kl_warmup : float
     Share of a stage's steps over which the weight of the latent variables' KL terms rises from 0 to 1.
 mask_rate : float or "auto"

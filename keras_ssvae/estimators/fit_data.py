@@ -19,6 +19,7 @@ from keras_ssvae.data.streaming import RowStream
 from keras_ssvae.data.survey import SourceSummary
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.validation import check_weight, check_X
+from keras_ssvae.evidence.pool import Evidence, gather
 from keras_ssvae.seeding import derive_seeds
 
 __all__ = []
@@ -34,6 +35,7 @@ class FitData:
     weight: np.ndarray  # (n,), how often each row counts
     summary: LabelSummary  # what the labels say about scales
     seeds: list  # of the weights, of the noise, and of the order of rows
+    evidence: Evidence | None  # what experts say of the rows
     stream: RowStream | None  # where the rows that are not in memory come from
     columns: dict  # n_features_in_ and, where X has names, feature_names_in_
     label_column: str | None  # the name of the column that was y
@@ -72,15 +74,22 @@ def prepare(
     summary = summarise_labels(lambda chosen: table.indicators(rows.x[chosen]), rows.y, weight, codec.n_classes)
     if warm and one_pass and len(estimator.classes_) == len(codec.classes_):  # the class prior remembers all passes
         summary = dataclasses.replace(summary, class_weight=summary.class_weight + estimator._labels.class_weight)
+    evidence = None
+    if estimator._asks_experts() and not one_pass and (summary.class_weight > 0).sum() >= 2:
+        evidence = gather(table.views(rows.x), rows.y, weight, codec.n_classes)
+        rows, summary = rows.joined(advice=evidence.log_posterior), dataclasses.replace(summary, advised=True)
     stream = None
     if source is not None and sample_weight is not None:  # there are more rows than those in memory
 
         def prepare_block(X, y):
             more = {"y": codec.encode(y, len(X)), **estimator._extra_arrays(X, **extra)}
+            if evidence is not None:
+                more["advice"] = np.zeros((len(X), codec.n_classes), np.float32)
             return table.encode(check_X(X, table.schema_)).joined(**more)
 
         stream = RowStream(source, prepare_block, estimator.buffer_size, rows, stands_for, weight)
-    return FitData(table, codec, rows, weight, summary, seeds, stream, columns, label_column, warm and one_pass, warm, one_pass)
+    goes_on = warm and one_pass
+    return FitData(table, codec, rows, weight, summary, seeds, evidence, stream, columns, label_column, goes_on, warm, one_pass)
 
 
 def _in_memory(estimator, X, y, sample_weight, seed):

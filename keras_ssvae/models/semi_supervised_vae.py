@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, EncoderMixin, SemiSupervisedMixin
-from keras_ssvae.estimators.parameters import StrOptions, estimator, param
+from keras_ssvae.estimators.parameters import AUTO, StrOptions, estimator, param
 from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.latent_class import LatentClassNetwork
 from keras_ssvae.networks.stages import StepContext
@@ -78,7 +78,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
     def bound(self, seen: dict, y: tf.Tensor, step: StepContext) -> tuple[dict, tf.Tensor, tf.Tensor]:
         mean, log_variance, logits = self.posterior(seen)
         z = losses.gaussian_draw(mean, log_variance, step.normal(mean))
-        r = losses.responsibilities(y, logits)
+        r = self.told_responsibilities(seen, y, logits, step)
         if self.label_input == "marginal":
             parts = self.parts(y, r, step)
             z_of_parts = zip(parts, self.by_part(parts, z), strict=True)
@@ -89,7 +89,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         values = {
             "reconstruction": reconstruction,
             "kl_latent": self.kl_latent(mean, log_variance, step),
-            "kl_label": losses.categorical_kl(r, self.log_prior),
+            "kl_label": losses.categorical_kl(r, self.row_log_prior(seen)),
         }
         return values, logits, r
 
@@ -123,10 +123,16 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
         "marginal": the decoder is called with every class and weighted by r. "soft": it is called once, with r itself, as in
         the paper.
 
+    Attributes
+    ----------
+    evidence_ : DataFrame or None
+        What left-out labels say of each expert and, as "all", of their mixture: "weight", "log_loss" in nats and "accuracy".
+        None where none was asked.
+
     Notes
     -----
     Without a code there is one stage, "train". With one there are three: "pretrain" fits the lower autoencoder to all rows,
-    "semi-supervised" the pi layer's model to its codes, and "together" all layers at once.
+    "semi-supervised" the pi layer's model to its codes, and "together" all layers at once. With experts, "teach" follows.
 
     References
     ----------
@@ -148,7 +154,21 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
 
     label_input: str = param(default="marginal", accepts=[StrOptions({"marginal", "soft"})])
 
+    experts: str | None = param(default="auto", accepts=[None, AUTO], role="data")
+
     _network_class: typing.ClassVar[typing.Any] = SemiSupervisedVAENetwork
+
+    @classmethod
+    def _resolve(cls, params, table, summary):
+        if summary.advised and params["consistency_weight"] == "auto" and not table.image_shape_:
+            params = {**params, "consistency_weight": 0.0}
+        return super()._resolve(params, table, summary)
+
+    def _asks_experts(self):
+        return self.experts == "auto"
+
+    def _fit_head(self, network, data):
+        return {"evidence_": None if data.evidence is None else data.evidence.experts}
 
     @classmethod
     def from_vae(cls, vae: typing.Any, **params: typing.Any) -> typing.Self:

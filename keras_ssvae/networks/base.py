@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ssvae._compat.keras import TrainableModel
+from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.networks.stages import Stage, StepContext
 from keras_ssvae.nn.layers import constant_variable, plain_activation
 from keras_ssvae.nn.noise import NoNoise
@@ -86,6 +87,10 @@ class Network(TrainableModel):
 
     def end_stage(self, name: str, sample: Callable) -> None:
         """Called after a stage; ``sample()`` gives training rows, `PreparedRows`, each as often as it counts."""
+
+    def rows_of_stage(self, name: str, rows: PreparedRows) -> PreparedRows:
+        """The training rows as a stage is to see them: the same arrays, with other values where a family says so."""
+        return rows
 
     def class_variables(self) -> list[tuple]:
         """[(variable, axis of classes)]: so that classes may come later."""

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
+from keras_ssvae.data.rows import PreparedRows
+from keras_ssvae.evidence.teaching import taught
+from keras_ssvae.networks import inference
 from keras_ssvae.networks.autoencoder import AutoencoderNetwork
 from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.stages import StepContext
@@ -15,9 +18,15 @@ from keras_ssvae.nn.noise import shape_of
 
 __all__ = ["ClassifierNetwork"]
 
+TEACH = "teach"  # the stage in which q(y | x) learns what experts and it say together
+
 CANDIDATES = 20  # rows that are generated for each row of a sample, where the first of its class is taken
 BLOCK_CELLS = 2**21  # of candidates at a time: bounded memory
 SHARPENING = 2.0  # of the targets for augmented views: a temperature of 1/2, as in MixMatch (arXiv 1905.02249, section 3.2)
+
+
+def _is_advised(seen):
+    return tf.reduce_any(seen["advice"] != 0, axis=-1, keepdims=True)
 
 
 class ClassifierNetwork(AutoencoderNetwork):
@@ -94,8 +103,39 @@ class ClassifierNetwork(AutoencoderNetwork):
 
     def classification(self, y: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """The weighted cross-entropy of known labels, 0 without one: (rows,)."""
-        weight = self.loss_scale() if self.classification_weight == "auto" else self.classification_weight
-        return weight * self.constants.label_weight * losses.label_cross_entropy(y, logits)
+        return self._label_scale() * self.constants.label_weight * losses.label_cross_entropy(y, logits)
+
+    def _label_scale(self):
+        return self.loss_scale() if self.classification_weight == "auto" else self.classification_weight
+
+    # What experts say: a batch may have "advice", (rows, n_classes), the log of a posterior, or zeros where none was asked
+
+    def row_log_prior(self, seen: dict) -> tf.Tensor:
+        """log p(y) of each row: what experts say where they were asked, (rows or 1, n_classes)."""
+        if "advice" not in seen:
+            return self.log_prior[None]
+        return tf.where(_is_advised(seen), seen["advice"], self.log_prior)
+
+    def told_responsibilities(self, seen: dict, y: tf.Tensor, logits: tf.Tensor, step: StepContext) -> tf.Tensor:
+        """r(y) as in `losses.responsibilities`; in the stage that teaches, for unlabelled rows what they are told."""
+        r = losses.responsibilities(y, logits)
+        if step.stage.name != TEACH or "advice" not in seen:
+            return r
+        return tf.where(_is_advised(seen) & (y < 0)[:, None], tf.exp(seen["advice"]), r)
+
+    def told_classification(self, seen: dict, y: tf.Tensor, logits: tf.Tensor, step: StepContext) -> tf.Tensor:
+        """As `classification`; in the stage that teaches, of all advised rows, whose target is what they are told."""
+        known = self.classification(y, logits)
+        if step.stage.name != TEACH or "advice" not in seen:
+            return known
+        told = -tf.reduce_sum(tf.exp(seen["advice"]) * tf.nn.log_softmax(logits), axis=-1)
+        return tf.where(_is_advised(seen)[:, 0], self._label_scale() * told, known)
+
+    def rows_of_stage(self, name: str, rows: PreparedRows) -> PreparedRows:
+        if name != TEACH or "advice" not in rows.arrays:
+            return rows
+        log_q = tf.nn.log_softmax(inference.run(self, "class_logits", rows)).numpy()
+        return rows.joined(advice=taught(rows.arrays["advice"], log_q, rows.y))
 
     def consistency_terms(self, batch: dict, r: tf.Tensor, view: Callable[[], dict], step: StepContext) -> dict[str, tf.Tensor]:
         """The consistency term, where it is in use; `view` gives what is mixed."""

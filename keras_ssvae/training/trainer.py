@@ -72,6 +72,7 @@ def train(network: Network, data: TrainingData, config: TrainingConfig, cache: S
             if augmentation_seed is not None:  # a new one each, since the sampler of the last stage may have drawn ahead
                 with isolated_seed(augmentation_seed + i):
                     augment = backbones.resolve_augmentation(config.augmentation, network.image_shape)
+            rows = step.network.rows_of_stage(stage.name, rows)
             labeled = config.labeled_batch_size if stage.labeled_rows else None
             seed = rng.randint(2**31 - 1)
             sampler = make_sampler(rows, weight, config.batch_size, labeled, seed, augment, config.share)

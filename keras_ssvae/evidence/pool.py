@@ -1,0 +1,125 @@
+"""The joint opinion of all experts: weights and certainty from labels that were left out."""
+
+import dataclasses
+import typing
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from keras_ssvae.evidence import classifiers, graphs, mixtures
+from keras_ssvae.evidence.rows import MAX_COLUMNS, KnownRows, known_rows, principal
+
+__all__ = ["Evidence", "gather"]
+
+MAX_ROWS = 20_000  # of which experts are asked; others are told by the network what these taught it
+MAX_DIAGONAL = 512  # columns up to which a mixture reads each
+FLOOR = 0.02  # of every opinion is spread evenly: no left-out label is impossible
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What experts say of n rows.
+
+    Of a labelled row it is what they would say without its label.
+    """
+
+    log_posterior: np.ndarray  # (n, n_classes) float32; zeros where no expert was asked
+    experts: pd.DataFrame  # a row an expert: weight, and log_loss and accuracy on labels left out; last "all", their mixture
+
+
+def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_classes: int) -> Evidence:
+    """The experts' joint opinion of n rows.
+
+    A mixture with weights exp(-sqrt(k) (log loss - the best)), where k labels are left out in turn; then a temperature that
+    makes it as certain as those labels confirm.
+
+    Parameters
+    ----------
+    views : dict of str to (n, d) array
+        The same rows in several scales, "scaled" among them.
+    y : (n,) integer array
+        Class indices, negative where unlabelled; two classes at least have a label.
+    weight : (n,) array
+        How often each row counts.
+    n_classes : int
+        Number of classes.
+    """
+    views = {name: _narrowed(view) for name, view in views.items()}
+    known, index = known_rows(views, y, weight, n_classes)
+    others = np.flatnonzero(index < 0)[: max(0, MAX_ROWS - len(known.y))]
+    everything = {name: np.concatenate([known.views[name], view[others]]) for name, view in views.items()}
+    said, left_out = {}, {}
+    for name, ask in _experts(known, everything):
+        said[name], left_out[name] = (_floored(p) for p in ask())
+    y_known = known.y[known.labeled]
+    weights = _weights(list(left_out.values()), y_known)
+    joint, joint_left_out = (np.tensordot(weights, np.stack(list(p.values())), 1) for p in (said, left_out))
+    power = _power(joint_left_out, y_known)
+    joint, joint_left_out = _sharpened(joint, power), _sharpened(joint_left_out, power)
+    joint[known.labeled] = joint_left_out
+    log_posterior = np.zeros((len(y), n_classes), np.float32)
+    log_posterior[index >= 0] = np.log(joint)[index[index >= 0]]
+    log_posterior[others] = np.log(joint)[len(known.y) :]
+    judged = {**dict(zip(said, zip(weights, left_out.values(), strict=True), strict=True)), "all": (1.0, joint_left_out)}
+    table = {name: (w, _log_loss(p, y_known), np.mean(p.argmax(axis=1) == y_known)) for name, (w, p) in judged.items()}
+    return Evidence(log_posterior, pd.DataFrame.from_dict(table, orient="index", columns=["weight", "log_loss", "accuracy"]))
+
+
+def _experts(known: KnownRows, everything: dict[str, np.ndarray]) -> typing.Iterator[tuple[str, Callable]]:
+    """(name, function that asks) of all experts."""
+    x = everything["scaled"]
+    for c in (1.0, 0.1):
+        yield f"logistic regression, C={c:g}", lambda c=c: classifiers.linear(known, x, c)
+    yield "kernel ridge", lambda: classifiers.kernel(known, x)
+    yield "random forest", lambda: classifiers.forest(known, x, extra=False)
+    yield "extra trees", lambda: classifiers.forest(known, x, extra=True)
+    yield "naive Bayes", lambda: classifiers.naive_bayes(known, x)
+    for view, rows in everything.items():
+        for k, alphas in ((3, (0.99,)), (5, (0.9,)), (10, (0.5,))):
+            graph = graphs.NeighborGraph(known.views[view], k)
+            for alpha in alphas:
+                ask = lambda rows=rows, graph=graph, alpha=alpha: graphs.propagation(known, rows, graph, alpha)  # noqa: E731
+                yield f"propagation, {view}, {k} neighbors", ask
+    mean, directions = principal(known.x, known.weight, 30)
+    turned = (x - mean) @ directions
+    if x.shape[1] <= MAX_DIAGONAL:
+        yield "mixture, diagonal", lambda: mixtures.mixture(known, x - mean, "diagonal", 1.0)
+    yield "mixture, spherical", lambda: mixtures.mixture(known, turned[:, :20], "spherical", 1.0)
+    yield "mixture, tied", lambda: mixtures.mixture(known, turned, "tied", 0.1)
+    for unlabeled_weight in (1.0, 0.1):
+        ask = lambda w=unlabeled_weight: mixtures.mixture(known, turned[:, :8], "full", w)  # noqa: E731
+        yield f"mixture, full, weight {unlabeled_weight:g}", ask
+
+
+def _narrowed(view):
+    """A view, projected where it is very wide: distances and inner products stay to within a few per cent."""
+    if view.shape[1] <= MAX_COLUMNS:
+        return view
+    directions = np.random.RandomState(0).standard_normal((view.shape[1], 1024)).astype(np.float32) / 32
+    return view @ directions
+
+
+def _floored(p):
+    return (1 - FLOOR) * p + FLOOR / p.shape[1]
+
+
+def _log_loss(p, y):
+    return float(-np.log(p[np.arange(len(y)), y]).mean())
+
+
+def _weights(left_out, y):
+    loss = np.array([_log_loss(p, y) for p in left_out])
+    weights = np.exp(-np.sqrt(len(y)) * (loss - loss.min()))
+    return weights / weights.sum()
+
+
+def _sharpened(p, power):
+    log_p = power * np.log(p)
+    return classifiers.softmax(log_p)
+
+
+def _power(left_out, y):
+    """The inverse temperature of the best log loss of left-out labels; near 1 where they are few."""
+    powers = np.exp(np.linspace(np.log(0.3), np.log(3.0), 47))
+    return min(powers, key=lambda s: len(y) * _log_loss(_sharpened(left_out, s), y) + 0.5 * np.log(s) ** 2)
