@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -26,6 +27,7 @@ __all__ = [
     "SAME_NETWORK",
     "LabelsOnlyNetwork",
     "Rows",
+    "add_methods",
     "argument_parser",
     "command_line",
     "compare",
@@ -93,6 +95,12 @@ def tables_parser(doc, methods):
     parser = argument_parser(doc, seeds=3)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of csv.gz, last column target")
     parser.add_argument("--tables", nargs="+", help="names of files without the ending; default: all that fit")
+    add_methods(parser, methods)
+    return parser
+
+
+def add_methods(parser, methods):
+    """Give a parser the option ``--methods``: some of those named, by default all."""
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -101,7 +109,6 @@ def tables_parser(doc, methods):
         metavar="METHOD",
         help=f"some of: {', '.join(methods)}",
     )
-    return parser
 
 
 def command_line():
@@ -327,8 +334,15 @@ class LabelsOnlyNetwork(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """Return the most probable label of each row."""
+        return self.classes_[np.argmax(self._logits(X), axis=1)]
+
+    def predict_proba(self, X):
+        """Return the probability of each class, in the order of `classes_`."""
+        return softmax(self._logits(X), axis=1)
+
+    def _logits(self, X):
         rows = self._standardise(np.reshape(X, (len(X), -1)))
-        return self.classes_[np.argmax(self.network_(rows, training=False), axis=1)]
+        return np.asarray(self.network_(rows, training=False), dtype=float)
 
     def _standardise(self, rows):
         return np.clip((rows - self.mean_) / self.scale_, -self.clip, self.clip).astype("float32")
