@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, EncoderMixin, SemiSupervisedMixin
-from keras_ssvae.estimators.parameters import AUTO, StrOptions, estimator, param
+from keras_ssvae.estimators.parameters import AUTO, POSITIVE, StrOptions, estimator, param
 from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.latent_class import LatentClassNetwork
 from keras_ssvae.networks.stages import StepContext
@@ -32,9 +32,10 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
 
     shares_steps = True
 
-    def __init__(self, seed: int, *, label_input: str, **kwargs: typing.Any):
+    def __init__(self, seed: int, *, label_input: str, n_enumerated: int | None, **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
         self.label_input = label_input
+        self.n_enumerated = None if n_enumerated is None or n_enumerated >= self.n_classes else n_enumerated
 
     def make_posterior(self, units: int | None) -> None:
         if self.encoder_body.output_kind == "gaussian":
@@ -80,7 +81,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         z = losses.gaussian_draw(mean, log_variance, step.normal(mean))
         r = self.told_responsibilities(seen, y, logits, step)
         if self.label_input == "marginal":
-            parts = self.parts(y, r, step)
+            parts = self.parts(y, r, step, self.choice(r, step))
             z_of_parts = zip(parts, self.by_part(parts, z), strict=True)
             merged = [self.merge(z_of_part, classes=part.classes) for part, z_of_part in z_of_parts]
             reconstruction = -self.averaged(parts, self.log_prob_of_parts(parts, seen, merged))
@@ -92,6 +93,13 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
             "kl_label": losses.categorical_kl(r, self.row_log_prior(seen)),
         }
         return values, logits, r
+
+    def choice(self, r: tf.Tensor, step: StepContext) -> typing.Any:
+        """Which classes of unlabelled rows are decoded, as in `parts`."""
+        if self.n_enumerated is None or step.mode == "evaluate":
+            return None
+        noise, log_r = step.uniform(r), tf.math.log(r + 1e-20)
+        return lambda rows: losses.choose_classes(r[rows], log_r[rows], self.n_enumerated, noise[rows])
 
     def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
         """log sum_y p(y) p(v | z, y) p(z) / q(z | v) at z from the noise eps, (rows,)."""
@@ -122,6 +130,10 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     label_input : {"marginal", "soft"}, default="marginal"
         "marginal": the decoder is called with every class and weighted by r. "soft": it is called once, with r itself, as in
         the paper.
+    n_enumerated : int, None or "auto"
+        Number of classes, the most probable ones of each row, that the decoder is called with. One of the other classes is
+        drawn for all of them; the loss and its gradient keep their expectations. None: all classes. "auto": 3 where experts
+        tell which classes matter, and there are more than 5.
 
     Attributes
     ----------
@@ -155,13 +167,16 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     label_input: str = param(default="marginal", accepts=[StrOptions({"marginal", "soft"})])
 
     experts: str | None = param(default="auto", accepts=[None, AUTO], role="data")
+    n_enumerated: int | str | None = param(default="auto", accepts=[None, POSITIVE, AUTO])
 
     _network_class: typing.ClassVar[typing.Any] = SemiSupervisedVAENetwork
 
     @classmethod
     def _resolve(cls, params, table, summary):
         if summary.advised and params["consistency_weight"] == "auto" and not table.image_shape_:
-            params = {**params, "consistency_weight": 0.0}
+            params = {**params, "consistency_weight": 0.3 * summary.agreement}
+        if params["n_enumerated"] == "auto":
+            params = {**params, "n_enumerated": 3 if summary.advised and len(summary.class_weight) > 5 else None}
         return super()._resolve(params, table, summary)
 
     def _asks_experts(self):

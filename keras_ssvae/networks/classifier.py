@@ -139,7 +139,7 @@ class ClassifierNetwork(AutoencoderNetwork):
 
     def consistency_terms(self, batch: dict, r: tf.Tensor, view: Callable[[], dict], step: StepContext) -> dict[str, tf.Tensor]:
         """The consistency term, where it is in use; `view` gives what is mixed."""
-        if not self.is_consistent or step.mode == "evaluate":
+        if not self.is_consistent or step.mode == "evaluate" or step.stage.name == TEACH:
             return {}
         weight = self.constants.consistency_weight * self.loss_scale()
         if not step.stage.continues:  # at first, q(y) of unlabelled rows is not worth agreeing with

@@ -88,7 +88,7 @@ def _train_stage(step, stages, stage, sampler, held_out, config):
     """Train one stage; the means of every epoch, as Keras records them."""
     chunks, steps = sampler.chunks()
     has_gaps = "observed" in step.network.held.spec
-    epochs = number_of_epochs(config, sampler.steps_per_epoch, has_gaps)
+    epochs = number_of_epochs(config, sampler.steps_per_epoch, has_gaps, "advice" in step.network.held.spec)
     epochs = 1 if config.one_pass else max(1, round(epochs * stage.share / sum(s.share for s in stages)))
     unseen = not config.callbacks and held_out is None and not config.verbose  # what is between two epochs
     chunk_epochs = sampler.joint_epochs(epochs) if unseen else 1
@@ -145,7 +145,9 @@ def execution_of(stage: Stage, config: TrainingConfig, total_steps: int, n_label
     return Execution(bool(jit), eager, n_known, n_labeled == config.batch_size)
 
 
-def number_of_epochs(config: TrainingConfig, steps_per_epoch: int, has_gaps: bool) -> int:
-    """The number of epochs of all stages; "auto" makes about 2500 steps, and more epochs where cells are missing."""
+def number_of_epochs(config: TrainingConfig, steps_per_epoch: int, has_gaps: bool, is_advised: bool = False) -> int:
+    """The number of epochs of all stages; "auto" makes about 2500 steps, 1500 of advised rows, and more where cells are missing."""
+    if config.epochs != "auto":
+        return config.epochs
     most = 1000 if has_gaps else np.clip(25 * steps_per_epoch, 100, 200)
-    return int(np.clip(math.ceil(2500 / steps_per_epoch), 40, most)) if config.epochs == "auto" else config.epochs
+    return int(np.clip(math.ceil((1500 if is_advised else 2500) / steps_per_epoch), 40, most))
