@@ -15,6 +15,8 @@ from keras_ssvae.registry import register
 
 __all__ = ["TablePreprocessor"]
 
+N_QUANTILES = 9
+MAX_QUANTILE_COLUMNS = 64
 BLOCK_CELLS = 2**17  # at a time in double precision: memory is for what is encoded
 
 
@@ -49,6 +51,8 @@ class TablePreprocessor:
         Range of what the model gives back: the range of the training rows.
     incomplete_ : (n_columns_,) bool array
         Columns with missing cells among the training rows.
+    quantiles_ : (n_columns_, N_QUANTILES) array
+        Of the scaled values of each column, from the least to the largest; NaN for images and wide tables.
     graded_ : (n_columns_,) bool array
         Columns of grey values under a Bernoulli likelihood: `sample` shows their means, and draws all others.
     """
@@ -81,7 +85,19 @@ class TablePreprocessor:
             self._fit_image(flat, weight)
         else:
             self._fit_columns(flat, weight)
+        self._fit_quantiles(flat, weight)
         return self
+
+    def _fit_quantiles(self, flat, weight):
+        self.quantiles_ = np.full((self.n_columns_, N_QUANTILES), np.nan, np.float32)
+        if self.image_shape_ or self.n_columns_ > MAX_QUANTILE_COLUMNS:
+            return
+        shares, order = np.linspace(0, 1, N_QUANTILES), range(self.n_columns_) if self._order is None else self._order
+        for place, j in enumerate(order):
+            known = ~np.isnan(flat[:, j])
+            if known.any():
+                x = np.clip((flat[known, j] - self.center_[place]) / self.scale_[place], self._low[place], self._high[place])
+                self.quantiles_[place] = np.quantile(x, shares, weights=weight[known], method="inverted_cdf")
 
     def _fit_image(self, flat, weight):
         name, accepted = "bernoulli" if self.likelihood == "auto" else self.likelihood, kind_names(images=True)

@@ -130,6 +130,10 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     label_input : {"marginal", "soft"}, default="marginal"
         "marginal": the decoder is called with every class and weighted by r. "soft": it is called once, with r itself, as in
         the paper.
+    piecewise : bool or "auto"
+        Whether the encoder reads each number of a table of up to 64 columns once more, piece by piece between its quantiles, by
+        which a border across a column is as easily learned as by a tree. Needs an encoder of ours. "auto": where experts are
+        asked.
     n_enumerated : int, None or "auto"
         Number of classes, the most probable ones of each row, that the decoder is called with. One of the other classes is
         drawn for all of them; the loss and its gradient keep their expectations. None: all classes. "auto": 3 where experts
@@ -167,6 +171,7 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     label_input: str = param(default="marginal", accepts=[StrOptions({"marginal", "soft"})])
 
     experts: str | None = param(default="auto", accepts=[None, AUTO], role="data")
+    piecewise: bool | str = param(default="auto", accepts=["boolean", AUTO])
     n_enumerated: int | str | None = param(default="auto", accepts=[None, POSITIVE, AUTO])
 
     _network_class: typing.ClassVar[typing.Any] = SemiSupervisedVAENetwork
@@ -175,6 +180,9 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     def _resolve(cls, params, table, summary):
         if summary.advised and params["consistency_weight"] == "auto" and not table.image_shape_:
             params = {**params, "consistency_weight": 0.3 * summary.agreement}
+        if params["piecewise"] == "auto":
+            own = params["encoder"] in (None, "mlp") and params["label_input"] == "marginal"
+            params = {**params, "piecewise": bool(own and summary.advised and not table.image_shape_)}
         if params["n_enumerated"] == "auto":
             params = {**params, "n_enumerated": 3 if summary.advised and len(summary.class_weight) > 5 else None}
         return super()._resolve(params, table, summary)
@@ -226,7 +234,7 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     def _on_top_of(cls, vae):
         """The fitted estimator without labels that says the same as a fitted `VAE`."""
         names = [field.name for field in dataclasses.fields(cls) if hasattr(vae, field.name)]
-        estimator = cls(code_dim=None, **{name: getattr(vae, name) for name in names})
+        estimator = cls(code_dim=None, piecewise=False, **{name: getattr(vae, name) for name in names})
         fitted = estimator._network_params()
         fitted.update({name: value for name, value in vae._fitted_params.items() if name in fitted})
         network = cls._make_network(fitted, vae.table_, vae._labels, vae._spec, vae.network_.seed, vae.network_.seed)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from keras_ssvae.data.tables import N_QUANTILES
+from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.mixed import MixedLikelihood
 from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.stages import StepContext
@@ -19,6 +21,12 @@ def observed_log_prob(likelihood: MixedLikelihood, batch: dict, location: tf.Ten
     """log p(x | location) of the observed cells of a batch, summed: (...,), for what the decoder gives, (..., n_parameters)."""
     by_column = likelihood.log_prob(batch["x"], location)
     return tf.reduce_sum(by_column * batch["observed"] if "observed" in batch else by_column, axis=-1)
+
+
+def number_columns(table: typing.Any) -> list[int]:
+    """The columns of a fitted `TablePreprocessor` that hold numbers of which the quantiles are known."""
+    codes = [j for g in table.groups_ if LIKELIHOODS[g.kind].kind.is_code for j in range(g.start, g.stop)]
+    return [j for j in range(table.n_columns_) if j not in codes and not np.isnan(table.quantiles_[j]).any()]
 
 
 class AutoencoderNetwork(Network):
@@ -36,23 +44,26 @@ class AutoencoderNetwork(Network):
         Kinds and scaling of the columns of x.
     latent_dim, hidden_layer_sizes, activation, encoder, decoder, mask_rate, kl_warmup
         As in the estimators.
+    piecewise : bool, default=False
+        Whether the encoder reads each number once more, piece by piece; see `features`.
     **kwargs
         As in `Network`.
     """
 
-    data_constants: tuple[str, ...] = ("mask_rate",)
+    data_constants: tuple[str, ...] = ("mask_rate", "edges")
 
     def __init__(
         self, seed: int, *, table: typing.Any, latent_dim: int, hidden_layer_sizes: tuple, activation: str | Callable,
         encoder: typing.Any = None, decoder: typing.Any = None, mask_rate: float = 0.0, kl_warmup: float = 0.0,
-        **kwargs: typing.Any,
+        piecewise: bool = False, **kwargs: typing.Any,
     ):  # fmt: skip
         super().__init__(seed, **kwargs)
         self.image_shape = table.image_shape_
         self.latent_dim, self.sizes, self.activation, self.kl_warmup = latent_dim, hidden_layer_sizes, activation, kl_warmup
         self.held.bodies = encoder, decoder  # of the user's: models of which copies become layers
         self.masks = mask_rate > 0
-        self.set_constants(mask_rate=mask_rate)
+        self.numbers = number_columns(table) if piecewise else []
+        self.set_constants(mask_rate=mask_rate, edges=table.quantiles_[self.numbers])
         self.observation = MixedLikelihood.of_table(table, name="likelihood")
 
     def constant_variables(self) -> list:
@@ -62,7 +73,8 @@ class AutoencoderNetwork(Network):
 
     def encoder_for(self, sizes: tuple, latent: tuple | None = None, default: str | None = None) -> backbones.Body:
         """The body that reads what `MixedLikelihood.features` gives; `latent` is (parameter name, number of dimensions)."""
-        encoder, n_features = self.held.bodies[0] or default, self.observation.n_features
+        encoder = self.held.bodies[0] or default
+        n_features = self.observation.n_features + len(self.numbers) * (N_QUANTILES - 1)
         body = backbones.resolve_encoder(encoder, self.image_shape, n_features, sizes, self.activation)
         given = [output.shape[-1] for output in body.model.outputs[1:]]
         if any(latent is None or dim != latent[1] for dim in given):
@@ -91,7 +103,7 @@ class AutoencoderNetwork(Network):
 
     def read(self, batch: dict) -> dict:
         """The batch as questions show it: with "inputs", what the encoder reads of x."""
-        return {**batch, "inputs": self.observation.features(batch["x"], batch.get("observed"))}
+        return {**batch, "inputs": self.features(batch["x"], batch.get("observed"))}
 
     def seen(self, batch: dict, step: StepContext) -> dict:
         """The batch as training shows it, with "inputs", and with "view", what consistency mixes: a dict with "inputs", too."""
@@ -99,10 +111,25 @@ class AutoencoderNetwork(Network):
             return AutoencoderNetwork.read(self, batch)
         observed = batch.get("observed")
         x = self.observation.noisy(batch["x"], step.uniform)
-        inputs = view = self.observation.features(x, self._shown(x, observed, step))
+        inputs = view = self.features(x, self._shown(x, observed, step))
         if "view" in batch:
-            view = self.observation.features(self.observation.noisy(batch["view"], step.uniform), observed)
+            view = self.features(self.observation.noisy(batch["view"], step.uniform), observed)
         return {**batch, "x": x, "inputs": inputs, "view": {"inputs": view}}
+
+    def features(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
+        """What the encoder reads of x: `MixedLikelihood.features`, and how far each number has come between its quantiles.
+
+        With such pieces a network draws borders across a column as easily as a tree does (Y. Gorishniy et al. 2022, "On
+        Embeddings for Numerical Features in Tabular Deep Learning", arXiv 2203.05556, section 3.2).
+        """
+        values = self.observation.features(x, observed)
+        if not self.numbers:
+            return values
+        edges, number = self.constants.edges.value, tf.gather(x, self.numbers, axis=-1)[..., None]
+        pieces = tf.clip_by_value((number - edges[:, :-1]) / tf.maximum(edges[:, 1:] - edges[:, :-1], 1e-6), 0.0, 1.0) - 0.5
+        if observed is not None:
+            pieces *= tf.gather(observed, self.numbers, axis=-1)[..., None]
+        return tf.concat([values, tf.reshape(pieces, (noise.shape_of(x)[0], -1))], axis=-1)
 
     def _shown(self, x, observed, step):
         """What the encoder is shown of the observed cells."""
