@@ -29,6 +29,7 @@ _MODULE_OF = {
     "UnlabeledWarning": "data.labels",
     "VAE": "models",
     "augment": "augmentation.functions",
+    "label_quality": "evidence.quality",
     "label_sweep": "model_selection",
     "labeled_scorer": "model_selection",
     "load": "models",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from keras_ssvae.augmentation.functions import *
     from keras_ssvae.augmentation.oversampling import *
     from keras_ssvae.data.labels import UnlabeledWarning as UnlabeledWarning
+    from keras_ssvae.evidence.quality import *
     from keras_ssvae.model_selection import *
     from keras_ssvae.models import *
     from keras_ssvae.plotting.curves import *

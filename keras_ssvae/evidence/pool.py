@@ -15,17 +15,17 @@ __all__ = ["Evidence", "gather"]
 
 MAX_ROWS = 20_000  # of which experts are asked; others are told by the network what these taught it
 MAX_DIAGONAL = 512  # columns up to which a mixture reads each
+FEW_WRONG = 0.02  # the least share of labels that are taken to be wrong
 FLOOR = 0.02  # of every opinion is spread evenly: no left-out label is impossible
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What experts say of n rows.
+    """What experts say of n rows."""
 
-    Of a labelled row it is what they would say without its label.
-    """
-
-    log_posterior: np.ndarray  # (n, n_classes) float32; zeros where no expert was asked
+    log_posterior: np.ndarray  # (n, n_classes) float32, given the label where there is one; zeros where no expert was asked
+    left_out: np.ndarray  # (n, n_classes) float32, what they would say of a labelled row without its label; NaN of other rows
+    wrong_labels: float  # the share of labels that they take to be wrong
     experts: pd.DataFrame  # a row an expert: weight, and log_loss and accuracy on labels left out; last "all", their mixture
 
 
@@ -50,21 +50,30 @@ def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_cl
     known, index = known_rows(views, y, weight, n_classes)
     others = np.flatnonzero(index < 0)[: max(0, MAX_ROWS - len(known.y))]
     everything = {name: np.concatenate([known.views[name], view[others]]) for name, view in views.items()}
-    said, left_out = {}, {}
+    said, opinions = {}, {}  # of everything, and of labels left out
     for name, ask in _experts(known, everything):
-        said[name], left_out[name] = (_floored(p) for p in ask())
+        said[name], opinions[name] = (_floored(p) for p in ask())
     y_known = known.y[known.labeled]
-    weights = _weights(list(left_out.values()), y_known)
-    joint, joint_left_out = (np.tensordot(weights, np.stack(list(p.values())), 1) for p in (said, left_out))
+    weights = _weights(list(opinions.values()), y_known)
+    joint, joint_left_out = (np.tensordot(weights, np.stack(list(p.values())), 1) for p in (said, opinions))
     power = _power(joint_left_out, y_known)
     joint, joint_left_out = _sharpened(joint, power), _sharpened(joint_left_out, power)
-    joint[known.labeled] = joint_left_out
-    log_posterior = np.zeros((len(y), n_classes), np.float32)
-    log_posterior[index >= 0] = np.log(joint)[index[index >= 0]]
-    log_posterior[others] = np.log(joint)[len(known.y) :]
-    judged = {**dict(zip(said, zip(weights, left_out.values(), strict=True), strict=True)), "all": (1.0, joint_left_out)}
-    table = {name: (w, _log_loss(p, y_known), np.mean(p.argmax(axis=1) == y_known)) for name, (w, p) in judged.items()}
-    return Evidence(log_posterior, pd.DataFrame.from_dict(table, orient="index", columns=["weight", "log_loss", "accuracy"]))
+    share = wrong_labels(joint_left_out, y_known)
+    unshown = np.concatenate([joint, np.full((1, n_classes), np.nan)])
+    unshown[known.labeled] = joint_left_out
+    place = index.copy()  # of each row in `joint`; the last place is empty
+    place[others] = len(known.y) + np.arange(len(others))
+    left_out = np.where(y[:, None] >= 0, unshown[place], np.nan).astype(np.float32)
+    posterior = np.where(y[:, None] >= 0, with_label(unshown[place], y, share), unshown[place])
+    log_posterior = np.where(place[:, None] >= 0, np.log(posterior), 0.0).astype(np.float32)
+    return Evidence(log_posterior, left_out, share, _table(weights, {**opinions, "all": joint_left_out}, y_known))
+
+
+def _table(weights, opinions, y):
+    """What left-out labels said of the experts and, last, of all of them."""
+    judged = {"weight": [*weights, 1.0], "log_loss": [_log_loss(p, y) for p in opinions.values()]}
+    judged["accuracy"] = [np.mean(p.argmax(axis=1) == y) for p in opinions.values()]
+    return pd.DataFrame(judged, index=list(opinions))
 
 
 def _experts(known: KnownRows, everything: dict[str, np.ndarray]) -> typing.Iterator[tuple[str, Callable]]:
@@ -88,6 +97,31 @@ def _experts(known: KnownRows, everything: dict[str, np.ndarray]) -> typing.Iter
     for unlabeled_weight in (1.0, 0.1):
         ask = functools.partial(mixtures.mixture, known, turned[:, :8], "full", unlabeled_weight)
         yield f"mixture, full, weight {unlabeled_weight:g}", ask
+
+
+def wrong_labels(left_out: np.ndarray, y: np.ndarray) -> float:
+    """The share of labels that left-out opinions, (n, n_classes), take to be wrong, but at least `FEW_WRONG`.
+
+    Another class counts where it is at least as likely as it is on average for the rows that have its label (C. Northcutt et
+    al. 2021, "Confident Learning", arXiv 1911.00068, section 3.1).
+    """
+    own = left_out[np.arange(len(y)), y]
+    threshold = [own[y == k].mean() if (y == k).any() else np.inf for k in range(left_out.shape[1])]
+    confident = np.where(left_out >= np.array(threshold), left_out, -np.inf)
+    doubted = np.isfinite(confident.max(axis=1)) & (confident.argmax(axis=1) != y)
+    return float(np.clip(doubted.mean(), FEW_WRONG, 0.5))
+
+
+def with_label(left_out: np.ndarray, y: np.ndarray, share: float) -> np.ndarray:
+    """The posterior of labelled rows, (n, n_classes), where a share of the labels is wrong, alike to all other classes.
+
+    Opinions learned from such labels say what the label may be: first what the class may be, then the label joins.
+    """
+    others = max(1, left_out.shape[1] - 1)
+    clean = np.maximum(left_out - share / others, 1e-4)
+    likelihood = np.where(np.eye(left_out.shape[1], dtype=bool)[y], 1 - share, share / others)
+    posterior = clean * likelihood
+    return posterior / posterior.sum(axis=1, keepdims=True)
 
 
 def _narrowed(view):

@@ -72,8 +72,8 @@ def known_rows(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, 
     first = order[np.concatenate([[True], ~same])]
     total = np.bincount(number, weight[order])
     labeled = y[first] >= 0
-    kept = [_thinned(np.flatnonzero(labeled), MAX_LABELED), _thinned(np.flatnonzero(~labeled), MAX_UNLABELED)]
-    kept = np.concatenate(kept)
+    parts = [_thinned(np.flatnonzero(labeled), MAX_LABELED), _thinned(np.flatnonzero(~labeled), MAX_UNLABELED)]
+    kept = np.concatenate(parts)
     place = np.full(len(first), -1)
     place[kept] = np.arange(len(kept))
     index = np.empty(len(y), int)

@@ -45,7 +45,7 @@ class AutoencoderNetwork(Network):
     latent_dim, hidden_layer_sizes, activation, encoder, decoder, mask_rate, kl_warmup
         As in the estimators.
     piecewise : bool, default=False
-        Whether the encoder reads each number once more, piece by piece; see `features`.
+        Whether the encoder reads each number once more, piece by piece; see `encoder_inputs`.
     **kwargs
         As in `Network`.
     """
@@ -103,7 +103,7 @@ class AutoencoderNetwork(Network):
 
     def read(self, batch: dict) -> dict:
         """The batch as questions show it: with "inputs", what the encoder reads of x."""
-        return {**batch, "inputs": self.features(batch["x"], batch.get("observed"))}
+        return {**batch, "inputs": self.encoder_inputs(batch["x"], batch.get("observed"))}
 
     def seen(self, batch: dict, step: StepContext) -> dict:
         """The batch as training shows it, with "inputs", and with "view", what consistency mixes: a dict with "inputs", too."""
@@ -111,12 +111,12 @@ class AutoencoderNetwork(Network):
             return AutoencoderNetwork.read(self, batch)
         observed = batch.get("observed")
         x = self.observation.noisy(batch["x"], step.uniform)
-        inputs = view = self.features(x, self._shown(x, observed, step))
+        inputs = view = self.encoder_inputs(x, self._shown(x, observed, step))
         if "view" in batch:
-            view = self.features(self.observation.noisy(batch["view"], step.uniform), observed)
+            view = self.encoder_inputs(self.observation.noisy(batch["view"], step.uniform), observed)
         return {**batch, "x": x, "inputs": inputs, "view": {"inputs": view}}
 
-    def features(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
+    def encoder_inputs(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
         """What the encoder reads of x: `MixedLikelihood.features`, and how far each number has come between its quantiles.
 
         With such pieces a network draws borders across a column as easily as a tree does (Y. Gorishniy et al. 2022, "On

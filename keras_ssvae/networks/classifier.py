@@ -124,10 +124,12 @@ class ClassifierNetwork(AutoencoderNetwork):
         return tf.where(_is_advised(seen) & (y < 0)[:, None], tf.exp(seen["advice"]), r)
 
     def told_classification(self, seen: dict, y: tf.Tensor, logits: tf.Tensor, step: StepContext) -> tf.Tensor:
-        """As `classification`; in the stage that teaches, of all advised rows, whose target is what they are told."""
+        """As `classification`, as far as experts trust the label; in the stage that teaches, of all advised rows."""
         known = self.classification(y, logits)
-        if step.stage.name != TEACH or "advice" not in seen:
+        if "advice" not in seen:
             return known
+        if step.stage.name != TEACH:
+            return known * tf.exp(tf.reduce_sum(tf.one_hot(y, self.n_classes) * seen["advice"], axis=-1))
         told = -tf.reduce_sum(tf.exp(seen["advice"]) * tf.nn.log_softmax(logits), axis=-1)
         return tf.where(_is_advised(seen)[:, 0], self._label_scale() * told, known)
 

@@ -146,7 +146,7 @@ def execution_of(stage: Stage, config: TrainingConfig, total_steps: int, n_label
 
 
 def number_of_epochs(config: TrainingConfig, steps_per_epoch: int, has_gaps: bool, is_advised: bool = False) -> int:
-    """The number of epochs of all stages; "auto" makes about 2500 steps, 1500 of advised rows, and more where cells are missing."""
+    """The number of epochs of all stages; "auto" makes about 2500 steps, 1500 of advised rows, more where cells are missing."""
     if config.epochs != "auto":
         return config.epochs
     most = 1000 if has_gaps else np.clip(25 * steps_per_epoch, 100, 200)
