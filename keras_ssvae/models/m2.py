@@ -5,7 +5,7 @@ import typing
 import tensorflow as tf
 
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.mixins import DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import POSITIVE, estimator, param
 from keras_ssvae.networks.latent_class import ClassConditionalNetwork
 from keras_ssvae.networks.stages import StepContext
@@ -94,7 +94,7 @@ class M2Network(ClassConditionalNetwork):
 
 
 @estimator
-class M2(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
+class M2(SemiSupervisedMixin, StyleMixin, DensityMixin, GenerativeEstimator):
     """M2 of Kingma et al.: the class is a latent variable of rows without a label, and the encoder of z reads it.
 
     The model is ``p(y) p(z) p(x | z, y)`` with ``q(y | x) q(z | x, y)``. With r(y) the label of a row where it is known and

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import AUTO, StrOptions, estimator, param
 from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.latent_class import LatentClassNetwork
@@ -103,7 +103,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
 
 
 @estimator
-class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
+class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin, GenerativeEstimator):
     """The pi layer on any variational autoencoder: one model from no label to all labels.
 
     The encoder's topmost layer gives mu, sigma and pi, the class probabilities; the decoder reads z and the class. The model
@@ -148,7 +148,9 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     >>> model = SemiSupervisedVAE(latent_dim=2, random_state=0).fit(X, y_partial)
     >>> model.score(X, y) > 0.85
     True
-    >>> model.transform(X).shape
+    >>> model.transform(X).shape  # two latent variables and three classes
+    (150, 5)
+    >>> model.set_params(representation="style").transform(X).shape
     (150, 2)
     """
 
