@@ -165,6 +165,9 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
         """z of rows."""
         return self._soft_code(batch)[0]
 
+    def style_and_logits(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.code(self.read(batch)["inputs"])
+
     def decode(self, z: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
         """E[x | z] with class probabilities r."""
         by_class = []

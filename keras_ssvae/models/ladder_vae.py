@@ -143,6 +143,10 @@ class LadderVAENetwork(ClassifierNetwork):
         """E[z_L | x]."""
         return self.heads[-1](self.ascend(self.read(batch))[-1])[0]
 
+    def style_and_logits(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        top = self.ascend(self.read(batch))[-1]
+        return self.heads[-1](top)[0], self.pi(top)
+
     def encode_levels(self, batch: dict) -> tf.Tensor:
         """Posterior means of all levels side by side, the lowest first: each given the means above, averaged over q(y | x)."""
         means, _, probabilities = self._means(batch)

@@ -76,9 +76,14 @@ class M2Network(ClassConditionalNetwork):
         return tf.split(self.latents(features)[0], self.n_classes)
 
     def latent_mean(self, seen: dict) -> tf.Tensor:
-        features = self.features(seen)
-        q_y = tf.nn.softmax(self.pi(features))
-        return tf.einsum("rk,krd->rd", q_y, tf.stack(self.latent_means(features)))
+        return self._style_and_logits(self.features(seen))[0]
+
+    def style_and_logits(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._style_and_logits(self.features(self.read(batch)))
+
+    def _style_and_logits(self, features):
+        logits = self.pi(features)
+        return tf.einsum("rk,krd->rd", tf.nn.softmax(logits), tf.stack(self.latent_means(features))), logits
 
     def reconstruction(self, seen: dict) -> tf.Tensor:
         features = self.features(seen)

@@ -75,6 +75,10 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
     def latent_mean(self, seen: dict) -> tf.Tensor:
         return self.posterior(seen)[0]
 
+    def style_and_logits(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        mean, _, logits = self.posterior(self.read(batch))
+        return mean, logits
+
     def bound(self, seen: dict, y: tf.Tensor, step: StepContext) -> tuple[dict, tf.Tensor, tf.Tensor]:
         mean, log_variance, logits = self.posterior(seen)
         z = losses.gaussian_draw(mean, log_variance, step.normal(mean))
