@@ -20,7 +20,7 @@ print(f"accuracy on {len(X_test)} other rows: {model.score(X_test, y_test):.3f}"
 print(f"logistic regression on the labels: {supervised.score(X_test / 16, y_test):.3f}")
 
 Z = model.transform(X_test)
-print("latent variables:", Z.shape)
+print("latent variables and classes:", Z.shape)
 X_new, y_new = model.sample(5, y=3, random_state=0)
 print("five threes that nobody wrote:", X_new.shape, y_new)
 upside_down = X_test[:, ::-1]

@@ -63,7 +63,9 @@ def test_set_output_gives_frames_of_the_users_rows(cls, blobs):
     X, y = blobs
     frame = pd.DataFrame(X, columns=list("pqrs"), index=np.arange(120) + 7)
     Z = make(cls).set_output(transform="pandas").fit(frame, y).transform(frame)
-    assert list(Z.columns) == [f"{cls.__name__.lower()}{i}" for i in range(2)]
+    name = cls.__name__.lower()
+    classes = [f"{name}_class_{label}" for label in "abc"] if hasattr(cls, "representation") else []
+    assert list(Z.columns) == [f"{name}{i}" for i in range(2)] + classes
     assert Z.index.equals(frame.index)
 
 

@@ -31,7 +31,8 @@ if typing.TYPE_CHECKING:  # with a base that has no types, mypy lets a construct
     class BaseEstimator:
         def __getattr__(self, name: str) -> typing.Any: ...
 
-    class ClassNamePrefixFeaturesOutMixin(BaseEstimator): ...
+    class ClassNamePrefixFeaturesOutMixin(BaseEstimator):
+        def get_feature_names_out(self, input_features: typing.Any = None) -> typing.Any: ...
 
     ClassifierMixin = BaseEstimator
     TransformerMixin = BaseEstimator

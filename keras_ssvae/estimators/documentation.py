@@ -46,6 +46,9 @@ code_dim : int, None or "auto"
     about.
 code_layer_sizes : tuple of int
     Units of the dense layers between x and the code.
+representation : {"features", "style"}
+    What `transform` gives of a row. "features": z, and beside it what q(y | x) says of each class, so that what stands behind
+    in a pipeline sees class and style. "style": z alone, which leaves the class out. It is read when `transform` is called.
 classes : None, int or array-like
     All classes, if not all have a label; an int k means 0 to k - 1. Without any label, the rows are clustered into these.
 unlabeled : scalar

@@ -9,6 +9,7 @@ import typing
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
@@ -24,6 +25,7 @@ from keras_ssvae.networks import inference
 
 __all__ = [
     "AnomalyMixin", "CodeMixin", "DensityMixin", "EncoderMixin", "LabelPredictorMixin", "ScoreMixin", "SemiSupervisedMixin",
+    "StyleMixin",
 ]  # fmt: skip
 
 
@@ -68,10 +70,15 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             In the columns, dtypes and units of the fit.
         """
         check_is_fitted(self)
-        z = check_array(Z, dtype=np.float32, input_name="Z")
-        if z.shape[1] != self._n_features_out:
-            raise ValueError(f"Z has {z.shape[1]} columns; {type(self).__name__} has latent_dim={self._n_features_out}.")
-        return self.table_.decode(inference.run(self.network_, "decode", z, self._label_weights(y, len(z))))
+        Z = check_array(Z, dtype=np.float32, input_name="Z")
+        return self.table_.decode(inference.run(self.network_, "decode", *self._read_codes(Z, y)))
+
+    def _read_codes(self, Z, y):
+        """z and class probabilities of what `inverse_transform` is given."""
+        dim = self._fitted_params["latent_dim"]
+        if Z.shape[1] != dim:
+            raise ValueError(f"Z has {Z.shape[1]} columns; {type(self).__name__} has latent_dim={dim}.")
+        return Z, self._label_weights(y, len(Z))
 
     def _label_weights(self, y, n_rows):
         """Rows of class probabilities: one-hot for labels, the class prior without."""
@@ -102,6 +109,88 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         x = inference.run(self.network_, "reconstruct", self._rows(X))
         return self.table_.schema_.fill(X, self.table_.numbers(x))
+
+
+@estimator
+class StyleMixin(EncoderMixin):
+    """An `EncoderMixin` of a `ClassifierNetwork` whose decoder reads the class beside z, so that z leaves it out."""
+
+    representation: str = param(default="features", accepts=[StrOptions({"features", "style"})], role="answer")
+
+    @property
+    def _n_class_columns(self):
+        """Columns of `transform` that say something of the class."""
+        return len(self.classes_) if self.representation == "features" and len(self.classes_) > 1 else 0
+
+    @property
+    def _n_features_out(self):
+        return self._fitted_params["latent_dim"] + self._n_class_columns
+
+    def get_feature_names_out(self, input_features: typing.Any = None) -> np.ndarray:
+        """Names of the columns of `transform`: the class name in lower case with a number for z, with a label for a class.
+
+        Parameters
+        ----------
+        input_features : object
+            Not read.
+
+        Returns
+        -------
+        names : (n_columns,) array of str
+            As in ``["m20", "m21", "m2_class_cat", "m2_class_dog"]``.
+        """
+        names = super().get_feature_names_out(input_features)
+        if self._n_class_columns:
+            names[-self._n_class_columns :] = [f"{type(self).__name__.lower()}_class_{label}" for label in self.classes_]
+        return names
+
+    @blockwise
+    def transform(self, X: typing.Any) -> np.ndarray:
+        """What the encoder says of rows: their style, and beside it, unless `representation` is "style", their class.
+
+        Returns
+        -------
+        Z : (n, latent_dim + n_classes) or (n, latent_dim) array
+            First E[z | x]. Then log q(y | x) of each class, in the order of ``classes_``, less its mean over the classes: in
+            nats, and softmax makes it `predict_proba`. Without classes, or with a single one, z alone.
+        """
+        return self._latent_means(X, "encode_with_class" if self._n_class_columns else "encode")
+
+    def inverse_transform(self, Z: npt.ArrayLike, y: typing.Any = None) -> typing.Any:
+        """Decode what `transform` gives, of either `representation`: the mean of p(x given z, y), averaged over classes.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, latent_dim + n_classes) or (n, latent_dim)
+            z, and the logarithms of class probabilities, up to a constant a row; or z alone.
+        y : label or array-like of shape (n,), default=None
+            Labels of the rows, in place of what Z says of the class. By default the mean over the classes as probable as Z
+            says, or, of z alone, over the class prior.
+
+        Returns
+        -------
+        X : array or DataFrame
+            In the columns, dtypes and units of the fit.
+
+        Notes
+        -----
+        It makes of the features of a row what `reconstruct` makes of the row where z and q(y | x) are all that is decoded
+        there: in a `SemiSupervisedVAE` without a code. A code, levels below the top, a z for every class (`M2`) and a class
+        that counts as unknown (`ConditionalVAE`) are in `reconstruct` alone.
+        """
+        return super().inverse_transform(Z, y)
+
+    def _read_codes(self, Z, y):
+        dim, n_classes = self._fitted_params["latent_dim"], len(self.classes_)
+        if n_classes < 2 or Z.shape[1] == dim:
+            return super()._read_codes(Z, y)
+        if Z.shape[1] != dim + n_classes:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns; {type(self).__name__} reads latent_dim={dim}, or {dim + n_classes} with one for "
+                "each class."
+            )
+        z, log_q = Z[:, :dim], Z[:, dim:]
+        return z, softmax(log_q, axis=1) if y is None else self._label_weights(y, len(Z))
 
 
 class AnomalyMixin:

@@ -16,7 +16,7 @@ POSITIVE = Interval(numbers.Integral, 1, None, closed="left")
 NOT_NEGATIVE = Interval(numbers.Real, 0, None, closed="left")
 AUTO = StrOptions({"auto"})
 
-ROLES = ("network", "data", "training", "head")
+ROLES = ("network", "data", "training", "head", "answer")
 T = typing.TypeVar("T", bound=type)
 
 
@@ -30,9 +30,9 @@ def param(*, default: typing.Any, accepts: list | str, role: str = "network", kw
     accepts : list or "no_validation"
         What scikit-learn's parameter validation accepts: types, None, strings such as "boolean", `Interval`, `StrOptions`,
         `HasMethods`.
-    role : {"network", "data", "training", "head"}, default="network"
-        What it is for: an argument of the network, or what the rows and labels, the training, or what is fitted to the trained
-        network depend on.
+    role : {"network", "data", "training", "head", "answer"}, default="network"
+        What it is for: an argument of the network, or what the rows and labels, the training, what is fitted to the trained
+        network, or the answers of a fitted estimator depend on.
     kw_only : bool, default=True
         Whether it is given by name only.
     """

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.mixins import EncoderMixin, ScoreMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.mixins import ScoreMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import NOT_NEGATIVE, StrOptions, estimator, param
 from keras_ssvae.networks.adversarial import AdversarialNetwork, real_or_not
 from keras_ssvae.networks.stages import StepContext
@@ -165,6 +165,9 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
         """z of rows."""
         return self._soft_code(batch)[0]
 
+    def style_and_logits(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.code(self.read(batch)["inputs"])
+
     def decode(self, z: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
         """E[x | z] with class probabilities r."""
         by_class = []
@@ -185,7 +188,7 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
 
 
 @estimator
-class AdversarialAutoencoder(SemiSupervisedMixin, EncoderMixin, ScoreMixin, GenerativeEstimator):
+class AdversarialAutoencoder(SemiSupervisedMixin, StyleMixin, ScoreMixin, GenerativeEstimator):
     """An autoencoder with a label among its codes, which critics hold to their prior: from no label to all labels.
 
     The model is ``p(y) p(z) p(x | z, y)``. The encoder gives z and q(y | x) without drawing, from a row to whose values noise
@@ -240,8 +243,8 @@ class AdversarialAutoencoder(SemiSupervisedMixin, EncoderMixin, ScoreMixin, Gene
     >>> model = AdversarialAutoencoder(latent_dim=2, epochs=100, random_state=0).fit(X, y_partial)
     >>> model.score(X, y) > 0.85
     True
-    >>> model.transform(X).shape
-    (150, 2)
+    >>> model.transform(X).shape  # two latent variables and three classes
+    (150, 5)
     """
 
     prior: str = param(default="normal", accepts=[StrOptions({"normal", "mixture"})])

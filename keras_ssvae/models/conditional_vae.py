@@ -5,7 +5,7 @@ import typing
 import tensorflow as tf
 
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import estimator
 from keras_ssvae.networks.latent_class import ClassConditionalNetwork
 from keras_ssvae.networks.stages import StepContext
@@ -101,7 +101,7 @@ class ConditionalVAENetwork(ClassConditionalNetwork):
 
 
 @estimator
-class ConditionalVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
+class ConditionalVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin, GenerativeEstimator):
     """A variational autoencoder with label information: encoder and decoder read the label, or a code for "unknown".
 
     The model is ``p(z) p(v | z, c)`` with ``q(z | v, c)``, where the condition c is the label of a row or "unknown", and v is
@@ -118,7 +118,7 @@ class ConditionalVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMixin,
 
     Notes
     -----
-    `transform`, `reconstruct` and `score_samples` treat every row as one of an unknown class.
+    `reconstruct`, `score_samples` and the z of `transform` treat every row as one of an unknown class.
 
     References
     ----------

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from keras_ssvae._compat.sklearn import get_output_config
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.blockwise import blockwise
-from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.mixins import DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import Interval, estimator, param
 from keras_ssvae.networks.classifier import ClassifierNetwork
 from keras_ssvae.networks.stages import StepContext
@@ -143,6 +143,10 @@ class LadderVAENetwork(ClassifierNetwork):
         """E[z_L | x]."""
         return self.heads[-1](self.ascend(self.read(batch))[-1])[0]
 
+    def style_and_logits(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        top = self.ascend(self.read(batch))[-1]
+        return self.heads[-1](top)[0], self.pi(top)
+
     def encode_levels(self, batch: dict) -> tf.Tensor:
         """Posterior means of all levels side by side, the lowest first: each given the means above, averaged over q(y | x)."""
         means, _, probabilities = self._means(batch)
@@ -230,7 +234,7 @@ def _level_dims(latent_dim, sizes, lower):
 
 
 @estimator
-class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
+class LadderVAE(SemiSupervisedMixin, StyleMixin, DensityMixin, GenerativeEstimator):
     """A ladder of latent variables: several levels, each with the one above as its prior, and the class at the top.
 
     The model of L levels is ``p(y) p(z_L) p(z_L-1 | z_L, y) p(z_L-2 | z_L-1) ... p(x | z_1)`` with standard normal p(z_L); with
@@ -301,7 +305,7 @@ class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstim
     >>> model.score(X, y) > 0.85
     True
     >>> model.transform(X).shape, model.transform(X, level=1).shape
-    ((150, 2), (150, 4))
+    ((150, 5), (150, 4))
     """
 
     level_dims: tuple | None = param(default=None, accepts=[None, "array-like"])
@@ -317,23 +321,24 @@ class LadderVAE(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstim
 
     @blockwise
     def transform(self, X: npt.ArrayLike, level: int | str | None = None) -> np.ndarray:
-        """Posterior means of the latent variables of a level.
+        """What the encoder says of rows, or the posterior means of the latent variables of a level.
 
         Parameters
         ----------
         level : None, int or "all", default=None
-            None: the topmost level, which is what `get_feature_names_out` names. 1 is the lowest; "all" puts all levels side
-            by side, the lowest first. Below the top, the means are those given the means above, averaged over q(y | x).
+            None: z of the topmost level and, unless `representation` is "style", the class; it is what `get_feature_names_out`
+            names. 1 is the lowest level; "all" puts all levels side by side, the lowest first. Of a level there is z alone;
+            below the top, the means are those given the means above, averaged over q(y | x).
 
         Returns
         -------
-        Z : (n, dimensions of the level) array
-            E[z | x].
+        Z : (n, latent_dim + n_classes) or (n, dimensions of the level) array
+            E[z | x]; with level=None, beside it log q(y | x) of each class less its mean, as in `SemiSupervisedVAE`.
 
         Raises
         ------
         ValueError
-            If there is no such level, or if `set_output` asks for a container with the names of the topmost level's columns.
+            If there is no such level, or if `set_output` asks for a container with names of columns, which levels do not have.
         """
         if level is None:
             return super().transform(X)

@@ -5,7 +5,7 @@ import typing
 import tensorflow as tf
 
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.mixins import DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import POSITIVE, estimator, param
 from keras_ssvae.networks.latent_class import ClassConditionalNetwork
 from keras_ssvae.networks.stages import StepContext
@@ -76,9 +76,14 @@ class M2Network(ClassConditionalNetwork):
         return tf.split(self.latents(features)[0], self.n_classes)
 
     def latent_mean(self, seen: dict) -> tf.Tensor:
-        features = self.features(seen)
-        q_y = tf.nn.softmax(self.pi(features))
-        return tf.einsum("rk,krd->rd", q_y, tf.stack(self.latent_means(features)))
+        return self._style_and_logits(self.features(seen))[0]
+
+    def style_and_logits(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._style_and_logits(self.features(self.read(batch)))
+
+    def _style_and_logits(self, features):
+        logits = self.pi(features)
+        return tf.einsum("rk,krd->rd", tf.nn.softmax(logits), tf.stack(self.latent_means(features))), logits
 
     def reconstruction(self, seen: dict) -> tf.Tensor:
         features = self.features(seen)
@@ -94,7 +99,7 @@ class M2Network(ClassConditionalNetwork):
 
 
 @estimator
-class M2(SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
+class M2(SemiSupervisedMixin, StyleMixin, DensityMixin, GenerativeEstimator):
     """M2 of Kingma et al.: the class is a latent variable of rows without a label, and the encoder of z reads it.
 
     The model is ``p(y) p(z) p(x | z, y)`` with ``q(y | x) q(z | x, y)``. With r(y) the label of a row where it is known and

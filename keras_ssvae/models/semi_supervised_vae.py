@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.estimators.base import GenerativeEstimator
-from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, EncoderMixin, SemiSupervisedMixin
+from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import AUTO, POSITIVE, StrOptions, estimator, param
 from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.latent_class import LatentClassNetwork
@@ -76,6 +76,10 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
     def latent_mean(self, seen: dict) -> tf.Tensor:
         return self.posterior(seen)[0]
 
+    def style_and_logits(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        mean, _, logits = self.posterior(self.read(batch))
+        return mean, logits
+
     def bound(self, seen: dict, y: tf.Tensor, step: StepContext) -> tuple[dict, tf.Tensor, tf.Tensor]:
         mean, log_variance, logits = self.posterior(seen)
         z = losses.gaussian_draw(mean, log_variance, step.normal(mean))
@@ -111,7 +115,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
 
 
 @estimator
-class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMixin, GenerativeEstimator):
+class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin, GenerativeEstimator):
     """The pi layer on any variational autoencoder: one model from no label to all labels.
 
     The encoder's topmost layer gives mu, sigma and pi, the class probabilities; the decoder reads z and the class. The model
@@ -164,7 +168,9 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, EncoderMixin, DensityMix
     >>> model = SemiSupervisedVAE(latent_dim=2, random_state=0).fit(X, y_partial)
     >>> model.score(X, y) > 0.85
     True
-    >>> model.transform(X).shape
+    >>> model.transform(X).shape  # two latent variables and three classes
+    (150, 5)
+    >>> model.set_params(representation="style").transform(X).shape
     (150, 2)
     """
 

@@ -175,6 +175,15 @@ class ClassifierNetwork(AutoencoderNetwork):
         """Logits of q(y | x) at the posterior mean."""
         return self.logits(self.read(batch))
 
+    def style_and_logits(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        """E[z | x] and the logits of q(y | x); a family may compute once what both read."""
+        return self.encode(batch), self.class_logits(batch)
+
+    def encode_with_class(self, batch: dict) -> tf.Tensor:
+        """What `encode` gives, and the logits of q(y | x), centred: (rows, latent_dim + n_classes)."""
+        z, logits = self.style_and_logits(batch)
+        return tf.concat([z, logits - tf.reduce_mean(logits, axis=-1, keepdims=True)], axis=-1)
+
     def mean_over_classes(self, expectations: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
         """x from `MixedLikelihood.expectation` of every class, (n_classes, rows, n_expectations), weighted by r."""
         return self.observation.value(tf.einsum("rk,krd->rd", r, expectations))

@@ -68,14 +68,17 @@ class LatentSpaceDisplay(Display):
         Parameters
         ----------
         estimator : estimator
-            A fitted estimator with the method ``transform``, and the parameter ``unlabeled`` if `y` is given.
+            A fitted estimator with the method ``transform``, and the parameter ``unlabeled`` if `y` is given. What
+            ``transform`` says of the class, beside the latent variables, is left out.
         X : array or DataFrame
             The rows, in the form the estimator was fitted on.
         y : array of shape (n_samples,), default=None
             The classes; the estimator's mark for unlabelled rows is understood. None draws all points alike.
         ax : as in `plot`
         """
-        positions, axis_names = _plane(np.asarray(estimator.transform(X)))
+        network = getattr(estimator, "network_", None)
+        Z = np.asarray(estimator.transform(X))[:, : None if network is None else network.latent_dim]
+        positions, axis_names = _plane(Z)
         unlabeled = None if y is None else is_unlabeled(y, estimator.unlabeled)
         return cls(positions, y, unlabeled=unlabeled, axis_names=axis_names).plot(ax=ax)
 

@@ -80,7 +80,7 @@ def test_a_semi_supervised_vae_goes_on_from_a_vae(X):
     y = (X[:, 0] > 0).astype(int)
     model = start.set_params(epochs=1, learning_rate=1e-9).fit(X, y)
     assert list(model.classes_) == [0, 1]
-    np.testing.assert_allclose(model.transform(X), vae.transform(X), atol=1e-4)
+    np.testing.assert_allclose(model.transform(X)[:, :2], vae.transform(X), atol=1e-4)
 
 
 # M1

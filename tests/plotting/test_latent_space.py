@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,6 +49,12 @@ def test_more_latent_dimensions_are_projected_on_those_of_largest_variance(stub)
     drawn = np.asarray(display.points_["all"].get_offsets())
     eigenvalues = np.linalg.eigvalsh(np.cov(z.T))
     np.testing.assert_allclose(np.cov(drawn.T), np.diag(eigenvalues[::-1]), atol=1e-10)
+
+
+def test_what_is_said_of_the_class_is_left_out(stub):
+    Z = np.array([[0.0, 1.0, -9.0, 9.0], [2.0, 3.0, 9.0, -9.0]])
+    stub.network_ = SimpleNamespace(latent_dim=2)
+    np.testing.assert_array_equal(LatentSpaceDisplay.from_estimator(stub, Z).points_["all"].get_offsets(), Z[:, :2])
 
 
 def test_one_latent_dimension_is_drawn_on_a_line(stub):
