@@ -51,12 +51,14 @@ class NeighborGraph:
         return np.einsum("nk,nkm->nm", weight / weight.sum(axis=1, keepdims=True), values[neighbor])
 
 
-def propagation(known: KnownRows, rows: np.ndarray, graph: NeighborGraph, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+def propagation(
+    known: KnownRows, rows: np.ndarray, graph: NeighborGraph, alpha: float, shares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """What labels that spread say of the rows of the graph and of others after them, (n, n_classes), and of labelled rows whose
     label was left out.
 
-    Each class is scaled to its share of the labels, as in X. Zhu et al. (2003), "Semi-Supervised Learning Using Gaussian Fields
-    and Harmonic Functions", section 4.
+    Each class is scaled to its share of the rows without a label, `shares`, (n_classes,), as in X. Zhu et al. (2003),
+    "Semi-Supervised Learning Using Gaussian Fields and Harmonic Functions", section 4.
     """
     n_folds, n, classes = known.fold.max() + 1, len(known.y), known.n_classes
     marks = np.zeros((n, n_folds + 1, classes))
@@ -65,7 +67,7 @@ def propagation(known: KnownRows, rows: np.ndarray, graph: NeighborGraph, alpha:
         rows_shown = known.labeled[shown]
         marks[rows_shown, k, known.y[rows_shown]] = 1.0
     spread = graph.spread(marks.reshape(n, -1), alpha).reshape(marks.shape)
-    spread *= known.prior / np.maximum(np.average(spread, axis=0, weights=known.weight), TINY)
+    spread *= shares / np.maximum(np.average(spread, axis=0, weights=known.weight), TINY)
     total = spread.sum(axis=-1, keepdims=True)
     said = np.where(total > TINY, spread / np.maximum(total, TINY), known.prior)
     everything, more = said[:, -1], rows[n:]

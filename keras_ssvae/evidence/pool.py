@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import typing
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +14,7 @@ __all__ = ["Evidence", "gather"]
 
 MAX_ROWS = 20_000  # of which experts are asked; others are told by the network what these taught it
 MAX_DIAGONAL = 512  # columns up to which a mixture reads each
+CLEAR_SHIFT = 0.4  # nats a row by which other class shares explain rows better where the labels' shares are not theirs
 FEW_WRONG = 0.02  # the least share of labels that are taken to be wrong
 FLOOR = 0.02  # of every opinion is spread evenly: no left-out label is impossible
 
@@ -50,12 +50,14 @@ def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_cl
     known, index = known_rows(views, y, weight, n_classes)
     others = np.flatnonzero(index < 0)[: max(0, MAX_ROWS - len(known.y))]
     everything = {name: np.concatenate([known.views[name], view[others]]) for name, view in views.items()}
-    said, opinions = {}, {}  # of everything, and of labels left out
-    for name, ask in _experts(known, everything):
-        said[name], opinions[name] = (_floored(p) for p in ask())
     y_known = known.y[known.labeled]
-    weights = _weights(list(opinions.values()), y_known)
-    joint, joint_left_out = (np.tensordot(weights, np.stack(list(p.values())), 1) for p in (said, opinions))
+    said, opinions = _asked(_classifiers(known, everything["scaled"]))
+    _, joint, joint_left_out = _mixed(said, opinions, y_known)
+    share_of_class = class_shares(joint, joint_left_out, known)
+    said = {name: _floored(reweighed(p, share_of_class / known.prior)) for name, p in said.items()}
+    for answers, more in zip((said, opinions), _asked(_semi_supervised(known, everything, share_of_class)), strict=True):
+        answers.update(more)
+    weights, joint, joint_left_out = _mixed(said, opinions, y_known)
     power = _power(joint_left_out, y_known)
     joint, joint_left_out = _sharpened(joint, power), _sharpened(joint_left_out, power)
     share = wrong_labels(joint_left_out, y_known)
@@ -76,27 +78,73 @@ def _table(weights, opinions, y):
     return pd.DataFrame(judged, index=list(opinions))
 
 
-def _experts(known: KnownRows, everything: dict[str, np.ndarray]) -> typing.Iterator[tuple[str, Callable]]:
-    """(name, function that asks) of all experts."""
-    x = everything["scaled"]
-    for c in (1.0, 0.1):
-        yield f"logistic regression, C={c:g}", functools.partial(classifiers.linear, known, x, c)
-    yield "random forest", lambda: classifiers.forest(known, x, extra=False)
-    yield "extra trees", lambda: classifiers.forest(known, x, extra=True)
-    yield "naive Bayes", lambda: classifiers.naive_bayes(known, x)
+def _classifiers(known: KnownRows, rows: np.ndarray) -> dict[str, Callable]:
+    """Functions that ask those who read labelled rows alone, by name."""
+    return {
+        "logistic regression, C=1": lambda: classifiers.linear(known, rows, 1.0),
+        "logistic regression, C=0.1": lambda: classifiers.linear(known, rows, 0.1),
+        "random forest": lambda: classifiers.forest(known, rows, extra=False),
+        "extra trees": lambda: classifiers.forest(known, rows, extra=True),
+        "naive Bayes": lambda: classifiers.naive_bayes(known, rows),
+    }
+
+
+def _semi_supervised(known: KnownRows, everything: dict[str, np.ndarray], share_of_class: np.ndarray) -> dict[str, Callable]:
+    """Functions that ask those who read all rows, by name."""
+    experts: dict[str, Callable] = {}
     for view, rows in everything.items():
         for k, alpha in ((3, 0.99), (5, 0.9)):
             graph = graphs.NeighborGraph(known.views[view], k)
-            yield f"propagation, {view}, {k} neighbors", functools.partial(graphs.propagation, known, rows, graph, alpha)
+            ask = functools.partial(graphs.propagation, known, rows, graph, alpha, share_of_class)
+            experts[f"propagation, {view}, {k} neighbors"] = ask
+    x = everything["scaled"]
     mean, directions = principal(known.x, known.weight, 30)
     turned = (x - mean) @ directions
     if x.shape[1] <= MAX_DIAGONAL:
-        yield "mixture, diagonal", lambda: mixtures.mixture(known, x - mean, "diagonal", 1.0)
-    yield "mixture, spherical", lambda: mixtures.mixture(known, turned[:, :20], "spherical", 1.0)
-    yield "mixture, tied", lambda: mixtures.mixture(known, turned, "tied", 0.1)
-    for unlabeled_weight in (1.0, 0.1):
-        ask = functools.partial(mixtures.mixture, known, turned[:, :8], "full", unlabeled_weight)
-        yield f"mixture, full, weight {unlabeled_weight:g}", ask
+        experts["mixture, diagonal"] = lambda: mixtures.mixture(known, x - mean, "diagonal", 1.0)
+    experts["mixture, spherical"] = lambda: mixtures.mixture(known, turned[:, :20], "spherical", 1.0)
+    experts["mixture, tied"] = lambda: mixtures.mixture(known, turned, "tied", 0.1)
+    experts["mixture, full, weight 1"] = lambda: mixtures.mixture(known, turned[:, :8], "full", 1.0)
+    experts["mixture, full, weight 0.1"] = lambda: mixtures.mixture(known, turned[:, :8], "full", 0.1)
+    return experts
+
+
+def _asked(experts: dict[str, Callable]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What experts say of everything, and of labels left out, both by name."""
+    answers = {name: [_floored(p) for p in ask()] for name, ask in experts.items()}
+    return {name: both[0] for name, both in answers.items()}, {name: both[1] for name, both in answers.items()}
+
+
+def _mixed(said, opinions, y):
+    """Weights of the experts, and the mixtures of what they say of everything, and of labels left out."""
+    weights = _weights(list(opinions.values()), y)
+    return weights, *(np.tensordot(weights, np.stack(list(p.values())), 1) for p in (said, opinions))
+
+
+def reweighed(p: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Posteriors under other class shares, (n, n_classes)."""
+    p = p * factors
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def class_shares(said: np.ndarray, left_out: np.ndarray, known: KnownRows) -> np.ndarray:
+    """The shares of the classes among rows without a label, (n_classes,): those of the labels, unless rows speak against it.
+
+    They are estimated by expectation maximisation from posteriors under the labels' shares (M. Saerens et al. 2002, "Adjusting
+    the Outputs of a Classifier to New a Priori Probabilities"). What few labels teach is not exact, so the estimate counts as
+    far as it explains rows much better, by `CLEAR_SHIFT` nats a row, and as far as left-out labels are predicted at all.
+    """
+    unlabeled, y = known.y < 0, known.y[known.labeled]
+    if not unlabeled.any():
+        return known.prior
+    p, weight = said[: len(known.y)][unlabeled], known.weight[unlabeled] / known.weight[unlabeled].sum()
+    shares = known.prior
+    for _ in range(100):
+        shares = weight @ reweighed(p, shares / known.prior)
+    gain = weight @ np.log(p @ (shares / known.prior))
+    kappa = 1 - np.mean(left_out.argmax(axis=1) != y) / max(1e-9, 1 - np.bincount(y).max() / len(y))
+    trust = np.clip(kappa, 0, 1) * np.clip(gain / CLEAR_SHIFT - 0.5, 0, 1)
+    return (1 - trust) * known.prior + trust * shares
 
 
 def wrong_labels(left_out: np.ndarray, y: np.ndarray) -> float:
