@@ -21,12 +21,24 @@ FLOOR = 0.02  # of every opinion is spread evenly: no left-out label is impossib
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What experts say of n rows."""
+    """What experts say of n rows.
 
-    log_posterior: np.ndarray  # (n, n_classes) float32, given the label where there is one; zeros where no expert was asked
-    left_out: np.ndarray  # (n, n_classes) float32, what they would say of a labelled row without its label; NaN of other rows
-    wrong_labels: float  # the share of labels that they take to be wrong
-    experts: pd.DataFrame  # a row an expert: weight, and log_loss and accuracy on labels left out; last "all", their mixture
+    Attributes
+    ----------
+    log_posterior : (n, n_classes) float32 array
+        log p(y | row), given its label where there is one; zeros where no expert was asked.
+    left_out : (n, n_classes) float32 array
+        What they would say of a labelled row without its label; NaN of other rows.
+    wrong_labels : float
+        The share of labels that they take to be wrong.
+    experts : DataFrame
+        A row an expert: weight, and log_loss and accuracy on labels left out; last "all", their mixture.
+    """
+
+    log_posterior: np.ndarray
+    left_out: np.ndarray
+    wrong_labels: float
+    experts: pd.DataFrame
 
 
 def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_classes: int) -> Evidence:

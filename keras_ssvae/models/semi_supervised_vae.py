@@ -26,7 +26,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
 
     Parameters
     ----------
-    seed, label_input, **kwargs
+    seed, label_input, n_enumerated, **kwargs
         As in `keras_ssvae.networks.latent_class.LatentClassNetwork`, and in `SemiSupervisedVAE`.
     """
 
@@ -134,11 +134,11 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
     label_input : {"marginal", "soft"}, default="marginal"
         "marginal": the decoder is called with every class and weighted by r. "soft": it is called once, with r itself, as in
         the paper.
-    piecewise : bool or "auto"
+    piecewise : bool or "auto", default="auto"
         Whether the encoder reads each number of a table of up to 64 columns once more, piece by piece between its quantiles, by
-        which a border across a column is as easily learned as by a tree. Needs an encoder of ours. "auto": where experts are
-        asked.
-    n_enumerated : int, None or "auto"
+        which a border across a column is as easily learned as by a tree. Needs an encoder of ours. "auto": unless
+        `experts` is None, whose opinions have such borders.
+    n_enumerated : int, None or "auto", default="auto"
         Number of classes, the most probable ones of each row, that the decoder is called with. One of the other classes is
         drawn for all of them; the loss and its gradient keep their expectations. None: all classes. "auto": 3 where experts
         tell which classes matter, and there are more than 5.
@@ -176,7 +176,7 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
 
     label_input: str = param(default="marginal", accepts=[StrOptions({"marginal", "soft"})])
 
-    experts: str | None = param(default="auto", accepts=[None, AUTO], role="data")
+    experts: str | None = param(default="auto", accepts=[None, AUTO])
     piecewise: bool | str = param(default="auto", accepts=["boolean", AUTO])
     n_enumerated: int | str | None = param(default="auto", accepts=[None, POSITIVE, AUTO])
 
@@ -184,14 +184,16 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
 
     @classmethod
     def _resolve(cls, params, table, summary):
-        if summary.advised and params["consistency_weight"] == "auto" and not table.image_shape_:
-            params = {**params, "consistency_weight": 0.3 * summary.agreement}
-        if params["piecewise"] == "auto":
-            own = params["encoder"] in (None, "mlp") and params["label_input"] == "marginal"
-            params = {**params, "piecewise": bool(own and summary.advised and not table.image_shape_)}
-        if params["n_enumerated"] == "auto":
-            params = {**params, "n_enumerated": 3 if summary.advised and len(summary.class_weight) > 5 else None}
-        return super()._resolve(params, table, summary)
+        asked = params["experts"] == "auto"
+        own = params["encoder"] is None or isinstance(params["encoder"], str)
+        advised = {
+            "consistency_weight": 0.3 * summary.agreement if summary.advised and not table.image_shape_ else "auto",
+            "piecewise": asked and own and not table.image_shape_,
+            "n_enumerated": 3 if summary.advised and len(summary.class_weight) > 5 else None,
+        }
+        decided = {name: value for name, value in advised.items() if params[name] == "auto"}
+        given = {name: value for name, value in params.items() if name != "experts"}
+        return super()._resolve({**given, **decided}, table, summary)
 
     def _asks_experts(self):
         return self.experts == "auto"

@@ -17,7 +17,16 @@ K = 3
 
 
 def fitted(X, y, **settings):
-    settings = {"latent_dim": 2, "hidden_layer_sizes": (8,), "epochs": 3, "batch_size": 32, "random_state": 0, **settings}
+    """The pi layer alone, without experts."""
+    settings = {
+        "latent_dim": 2,
+        "hidden_layer_sizes": (8,),
+        "epochs": 3,
+        "batch_size": 32,
+        "random_state": 0,
+        "experts": None,
+        **settings,
+    }
     return ks.SemiSupervisedVAE(**settings).fit(X, y)
 
 

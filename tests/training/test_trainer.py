@@ -181,7 +181,7 @@ def test_a_fit_leaves_none_of_its_rows_in_memory():
     with_rows = []
     look = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: with_rows.extend(feeds_since(of_other_tests)))
     settings = {"hidden_layer_sizes": (4,), "latent_dim": 1, "epochs": 1, "random_state": 0}
-    ks.SemiSupervisedVAE(callbacks=[look], **settings).fit(X, y)
+    ks.SemiSupervisedVAE(callbacks=[look], experts=None, **settings).fit(X, y)
     assert len(with_rows) == 1
     with_rows.clear()
     assert feeds_since(of_other_tests) == []
