@@ -9,6 +9,7 @@ import typing
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sparse
 
 from keras_ssvae.data.schema_columns import Numbers, cast, learn_column
 from keras_ssvae.registry import register
@@ -74,7 +75,7 @@ class Schema:
         """X with numbers (n, d) in its missing cells, and every other cell as it was."""
         given = as_frame(X)
         if given is None and self.columns is None:
-            X = np.array(X)
+            X = X.toarray() if sparse.issparse(X) else np.array(X)
             missing = np.isnan(X) if X.dtype.kind == "f" else np.zeros(X.shape, bool)
             X[missing] = self.write(values).reshape(X.shape)[missing]
             return X

@@ -277,7 +277,7 @@ class TablePreprocessor:
     def views(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Encoded rows in the scales in which they may be compared: `indicators`, and numbers in their own units."""
         views = {"scaled": self.indicators(x)}
-        if not self._is_code.any():
+        if not self.image_shape_ and not self._is_code.any():
             unscaled = x * self.scale_.astype(np.float32)
             spread = np.sqrt(np.square(unscaled).sum(axis=1).mean())
             views["unscaled"] = unscaled / max(spread, 1e-12)

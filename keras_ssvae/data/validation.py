@@ -1,6 +1,7 @@
 """What reaches a fit or a question: X as finite numbers or gaps, and a weight for every row."""
 
 import numpy as np
+import scipy.sparse as sparse
 from numpy import typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
@@ -12,7 +13,8 @@ __all__ = []
 
 
 def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -> np.ndarray:
-    """X as floats, (n, d), or images, (n, height, width[, channels]), in the dtype that they have; NaN where missing.
+    """X as floats, (n, d), or images, (n, height, width[, channels]), in the dtype that they have; NaN where missing. A sparse
+    matrix is made dense.
 
     `schema` reads what has columns of their own dtypes; messages mention the name of `estimator`. Raises a ValueError if X is
     empty, has other than two to four dimensions, or holds infinity or what is no number.
@@ -27,6 +29,8 @@ def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -
             raise ValueError(f"X must hold at least one image with at least one pixel; got shape {images.shape}.")
         return images
     dtype = [np.float64, np.float32]
+    if sparse.issparse(X):
+        return check_array(X, accept_sparse="csr", dtype=dtype, ensure_all_finite="allow-nan", input_name="X").toarray()
     return check_array(X, dtype=dtype, ensure_all_finite="allow-nan", input_name="X", estimator=estimator)
 
 

@@ -111,7 +111,7 @@ class GenerativeEstimator(BaseEstimator):
         X : array-like or DataFrame of shape (n, d), or array of shape (n, height, width[, channels]), or a source
             Rows or images. The columns of a DataFrame may be numbers, truth values, strings, categories, dates (also as
             text) and durations, see `keras_ssvae.data.schema`; NaN, None, pd.NA and NaT mark missing cells, and later on a
-            category that this fit does not see counts as missing. Rows that are too many for the memory are read in blocks, if
+            category that this fit does not see counts as missing. A sparse matrix of SciPy is made dense. Rows that are too many for the memory are read in blocks, if
             X is
 
             - a folder (str or path) of Parquet or CSV files, one such file, or a pyarrow Dataset;
@@ -330,4 +330,5 @@ class GenerativeEstimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
+        tags.input_tags.sparse = True
         return tags
