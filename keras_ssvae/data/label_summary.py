@@ -46,6 +46,7 @@ class LabelSummary:
     agreement: float  # see `label_agreement`; 1 without labels, if there are classes
     signal: float = 1.0
     advised: bool = False  # whether experts say what the classes of rows may be
+    first_advised: bool = False  # whether they did in the first of several fits, whose network keeps its shape
 
 
 def summarise_labels(

@@ -78,6 +78,8 @@ def prepare(
     if estimator._asks_experts() and not one_pass and (summary.class_weight > 0).sum() >= 2:
         evidence = gather(table.views(rows.x), rows.y, weight, codec.n_classes)
         rows, summary = rows.joined(advice=evidence.log_posterior), dataclasses.replace(summary, advised=True)
+    first_advised = estimator._labels.first_advised if warm else summary.advised
+    summary = dataclasses.replace(summary, first_advised=first_advised)
     stream = None
     if source is not None and sample_weight is not None:  # there are more rows than those in memory
 

@@ -137,7 +137,7 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
     piecewise : bool or "auto"
         Whether the encoder reads each number of a table of up to 64 columns once more, piece by piece between its quantiles, by
         which a border across a column is as easily learned as by a tree. Needs an encoder of ours. "auto": where experts are
-        asked.
+        asked in the first of several fits.
     n_enumerated : int, None or "auto"
         Number of classes, the most probable ones of each row, that the decoder is called with. One of the other classes is
         drawn for all of them; the loss and its gradient keep their expectations. None: all classes. "auto": 3 where experts
@@ -188,7 +188,7 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
             params = {**params, "consistency_weight": 0.3 * summary.agreement}
         if params["piecewise"] == "auto":
             own = params["encoder"] in (None, "mlp") and params["label_input"] == "marginal"
-            params = {**params, "piecewise": bool(own and summary.advised and not table.image_shape_)}
+            params = {**params, "piecewise": bool(own and summary.first_advised and not table.image_shape_)}
         if params["n_enumerated"] == "auto":
             params = {**params, "n_enumerated": 3 if summary.advised and len(summary.class_weight) > 5 else None}
         return super()._resolve(params, table, summary)
