@@ -34,16 +34,16 @@ def cross_fitted(fit: Callable, known: KnownRows, rows: np.ndarray) -> tuple[np.
     """
     x, y, weight = known.x[known.labeled], known.y[known.labeled], known.weight[known.labeled]
 
-    def said(shown, of):
+    def said(shown, of, prior):
         if len(np.unique(y[shown])) < 2:
-            return np.tile(known.prior, (len(of), 1))
+            return np.tile(prior, (len(of), 1))
         classifier = fit(x[shown], y[shown], weight[shown])
         return _spread(classifier.predict_proba(of), classifier.classes_, known.n_classes)
 
     left_out = np.empty((len(y), known.n_classes))
     for k in np.unique(known.fold):
-        left_out[known.fold == k] = said(known.fold != k, x[known.fold == k])
-    return said(np.ones(len(y), bool), rows), left_out
+        left_out[known.fold == k] = said(known.fold != k, x[known.fold == k], known.prior_of(known.without(k)))
+    return said(np.ones(len(y), bool), rows, known.prior), left_out
 
 
 def linear(known: KnownRows, rows: np.ndarray, c: float) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,12 @@ class KnownRows:
     @functools.cached_property
     def prior(self) -> np.ndarray:
         """The labels' frequencies with one more label for every class, (n_classes,)."""
-        counts = np.bincount(self.y[self.labeled], self.weight[self.labeled], minlength=self.n_classes) + 1.0
+        return self.prior_of(self.y)
+
+    def prior_of(self, y: np.ndarray) -> np.ndarray:
+        """`prior` where only the labels in `y` are known, (n,)."""
+        shown = y >= 0
+        counts = np.bincount(y[shown], self.weight[shown], minlength=self.n_classes) + 1.0
         return counts / counts.sum()
 
     @functools.cached_property
