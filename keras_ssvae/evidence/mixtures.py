@@ -52,6 +52,7 @@ def _maximised(x, r, weight, kind, shrinkage):
             variance = np.full_like(mean, max(pooled.mean(), 1e-9))
         else:
             everywhere = np.average(np.square(x), axis=0, weights=weight) - np.square(np.average(x, axis=0, weights=weight))
+            everywhere = np.maximum(everywhere, 0)  # of a single row it may round to less
             floor = everywhere + 1e-3 * max(everywhere.mean(), 1e-9)
             variance = (count[:, None] * np.maximum(square, 0) + 5 * floor) / (count[:, None] + 5)
         return share, mean, 1 / variance, np.log(variance).sum(axis=1)

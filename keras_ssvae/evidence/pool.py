@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import typing
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -51,8 +52,10 @@ def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_cl
     others = np.flatnonzero(index < 0)[: max(0, MAX_ROWS - len(known.y))]
     everything = {name: np.concatenate([known.views[name], view[others]]) for name, view in views.items()}
     said, opinions = {}, {}  # of everything, and of labels left out
-    for name, ask in _experts(known, everything):
-        said[name], opinions[name] = (_floored(p) for p in ask())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of scikit-learn: many classes, constant columns; left-out labels judge what comes of it
+        for name, ask in _experts(known, everything):
+            said[name], opinions[name] = (_floored(p) for p in ask())
     y_known = known.y[known.labeled]
     weights = _weights(list(opinions.values()), y_known)
     joint, joint_left_out = (np.tensordot(weights, np.stack(list(p.values())), 1) for p in (said, opinions))
