@@ -53,7 +53,7 @@ def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_cl
     everything = {name: np.concatenate([known.views[name], view[others]]) for name, view in views.items()}
     said, opinions = {}, {}  # of everything, and of labels left out
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of scikit-learn: many classes, constant columns; left-out labels judge what comes of it
+        warnings.simplefilter("ignore")  # scikit-learn on many classes or constant columns
         for name, ask in _experts(known, everything):
             said[name], opinions[name] = (_floored(p) for p in ask())
     y_known = known.y[known.labeled]
