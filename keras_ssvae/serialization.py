@@ -174,6 +174,8 @@ class _Writer:
         if isinstance(value, np.generic):
             return {"scalar": self._array(np.asarray(value), where)}
         if isinstance(value, pd.DataFrame):
+            if not isinstance(value.index, pd.RangeIndex):
+                return {"named": self.tree([value.index, value.reset_index(drop=True)], where)}
             return {"frame": [[str(name), self.tree(list(column), where)] for name, column in value.items()]}
         if isinstance(value, pd.CategoricalDtype):
             return {"categories": [self.tree(value.categories, where), bool(value.ordered)]}
@@ -254,6 +256,9 @@ class _Reader:
                 return pd.api.types.pandas_dtype(content)
             case "frame":
                 return pd.DataFrame({name: self.value(column) for name, column in content})
+            case "named":
+                index, frame = self.value(content)
+                return frame.set_index(index)
             case "index":
                 names, values, dtype = self.value(content)
                 return pd.Index(values, dtype=dtype).set_names(names)

@@ -61,12 +61,12 @@ class PreparedRows:
         return PreparedRows(**{**self.arrays, **arrays})
 
     def keys(self) -> np.ndarray:
-        """See `row_keys`."""
-        return row_keys(**self.arrays)
+        """See `row_keys`; "advice" is what others say of a row, and not what it is."""
+        return row_keys(**{name: values for name, values in self.arrays.items() if name != "advice"})
 
     def order(self) -> np.ndarray:
-        """See `canonical_order`."""
-        return canonical_order(**self.arrays)
+        """See `canonical_order`; without "advice", as in `keys`."""
+        return canonical_order(**{name: values for name, values in self.arrays.items() if name != "advice"})
 
     def __getitem__(self, rows: typing.Any) -> PreparedRows:
         return PreparedRows(**{name: values[rows] for name, values in self.arrays.items()})

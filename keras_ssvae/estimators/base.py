@@ -111,8 +111,8 @@ class GenerativeEstimator(BaseEstimator):
         X : array-like or DataFrame of shape (n, d), or array of shape (n, height, width[, channels]), or a source
             Rows or images. The columns of a DataFrame may be numbers, truth values, strings, categories, dates (also as
             text) and durations, see `keras_ssvae.data.schema`; NaN, None, pd.NA and NaT mark missing cells, and later on a
-            category that this fit does not see counts as missing. A sparse matrix of SciPy is made dense. Rows that are too many for the memory are read in blocks, if
-            X is
+            category that this fit does not see counts as missing. A sparse matrix of SciPy is made dense. Rows that are too
+            many for the memory are read in blocks, if X is
 
             - a folder (str or path) of Parquet or CSV files, one such file, or a pyarrow Dataset;
             - a function without arguments that returns an iterator of blocks X or (X, y), arrays or DataFrames;

@@ -19,7 +19,7 @@ from keras_ssvae.data.streaming import RowStream
 from keras_ssvae.data.survey import SourceSummary
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.validation import check_weight, check_X
-from keras_ssvae.evidence.pool import Evidence, gather
+from keras_ssvae.evidence.pool import Evidence, gather, rows_to_ask
 from keras_ssvae.seeding import derive_seeds
 
 __all__ = []
@@ -76,8 +76,10 @@ def prepare(
         summary = dataclasses.replace(summary, class_weight=summary.class_weight + estimator._labels.class_weight)
     evidence = None
     if estimator._asks_experts() and not one_pass and (summary.class_weight > 0).sum() >= 2:
-        evidence = gather(table.views(rows.x), rows.y, weight, codec.n_classes)
-        rows, summary = rows.joined(advice=evidence.log_posterior), dataclasses.replace(summary, advised=True)
+        asked, advice = rows_to_ask(rows), np.zeros((len(rows), codec.n_classes), np.float32)  # zeros: nothing was said
+        evidence = gather(table.views(rows.x[asked]), rows.y[asked], weight[asked], codec.n_classes)
+        advice[asked] = evidence.log_posterior
+        rows, summary = rows.joined(advice=advice), dataclasses.replace(summary, advised=True)
     stream = None
     if source is not None and sample_weight is not None:  # there are more rows than those in memory
 

@@ -1,5 +1,6 @@
 """Experts that read the labelled rows alone: linear, naive Bayes and tree classifiers."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -34,16 +35,20 @@ def cross_fitted(fit: Callable, known: KnownRows, rows: np.ndarray) -> tuple[np.
     """
     x, y, weight = known.x[known.labeled], known.y[known.labeled], known.weight[known.labeled]
 
-    def said(shown, of):
+    def said(shown, of, prior):
         if len(np.unique(y[shown])) < 2:
-            return np.tile(known.prior, (len(of), 1))
-        classifier = fit(x[shown], y[shown], weight[shown])
-        return _spread(classifier.predict_proba(of), classifier.classes_, known.n_classes)
+            return np.tile(prior, (len(of), 1))
+        given = x[shown], y[shown], weight[shown]
+        if _are_many(y[shown]):  # a row of half the weight given twice is the same
+            given = (*(np.concatenate([a, a]) for a in given[:2]), np.tile(given[2] / 2, 2))
+        with np.errstate(all="ignore"):  # naive Bayes, of constant columns
+            classifier = fit(*given)
+            return _spread(classifier.predict_proba(of), classifier.classes_, known.n_classes)
 
     left_out = np.empty((len(y), known.n_classes))
     for k in np.unique(known.fold):
-        left_out[known.fold == k] = said(known.fold != k, x[known.fold == k])
-    return said(np.ones(len(y), bool), rows), left_out
+        left_out[known.fold == k] = said(known.fold != k, x[known.fold == k], known.prior_of(known.without(k)))
+    return said(np.ones(len(y), bool), rows, known.prior), left_out
 
 
 def linear(known: KnownRows, rows: np.ndarray, c: float) -> tuple[np.ndarray, np.ndarray]:
@@ -61,10 +66,17 @@ def naive_bayes(known: KnownRows, rows: np.ndarray) -> tuple[np.ndarray, np.ndar
 def forest(known: KnownRows, rows: np.ndarray, *, extra: bool) -> tuple[np.ndarray, np.ndarray]:
     """A random forest, or extremely randomised trees; the trees that were not shown a row say what it would be."""
     x, y, weight = known.x[known.labeled], known.y[known.labeled], known.weight[known.labeled]
-    make = ExtraTreesClassifier if extra else RandomForestClassifier
-    trees = make(100, bootstrap=True, oob_score=_no_score, random_state=0).fit(x, y, sample_weight=weight)
+    make = functools.partial(ExtraTreesClassifier if extra else RandomForestClassifier, 100, random_state=0, bootstrap=True)
+    if _are_many(y) or weight.min() < weight.max():  # every tree may be shown a heavy row
+        return cross_fitted(lambda x, y, weight: make().fit(x, y, sample_weight=weight), known, rows)
+    trees = make(oob_score=_no_score).fit(x, y)
     left_out = _spread(trees.oob_decision_function_, trees.classes_, known.n_classes)
     return _spread(trees.predict_proba(rows), trees.classes_, known.n_classes), left_out
+
+
+def _are_many(classes):
+    """Whether scikit-learn would take class indices for numbers, and warn of it."""
+    return 2 * len(np.unique(classes)) > len(classes)
 
 
 def _no_score(y, predicted):

@@ -67,9 +67,10 @@ def propagation(
         rows_shown = known.labeled[shown]
         marks[rows_shown, k, known.y[rows_shown]] = 1.0
     spread = graph.spread(marks.reshape(n, -1), alpha).reshape(marks.shape)
-    spread *= shares / np.maximum(np.average(spread, axis=0, weights=known.weight), TINY)
+    targets = np.stack([*(known.prior_of(known.without(k)) for k in range(n_folds)), shares])
+    spread *= targets / np.maximum(np.average(spread, axis=0, weights=known.weight), TINY)
     total = spread.sum(axis=-1, keepdims=True)
-    said = np.where(total > TINY, spread / np.maximum(total, TINY), known.prior)
+    said = np.where(total > TINY, spread / np.maximum(total, TINY), targets)
     everything, more = said[:, -1], rows[n:]
     if len(more):
         everything = np.concatenate([everything, graph.extended(everything, more)])

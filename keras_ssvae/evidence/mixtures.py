@@ -28,7 +28,7 @@ def mixture(known: KnownRows, x: np.ndarray, kind: str, unlabeled_weight: float)
 def _fitted(known, x, y, kind, unlabeled_weight, of):
     """The posterior of some rows under a mixture fitted to the known rows with these labels."""
     if not (y >= 0).any():
-        return np.tile(known.prior, (len(x[of]), 1))
+        return np.tile(known.prior_of(y), (len(x[of]), 1))
     x_known, given = x[: len(y)], y >= 0
     r, weight = np.eye(known.n_classes)[y] * given[:, None], known.weight * np.where(given, 1.0, unlabeled_weight)
     parameters = _maximised(x_known[given], r[given], known.weight[given], kind, 0.5)
@@ -52,6 +52,7 @@ def _maximised(x, r, weight, kind, shrinkage):
             variance = np.full_like(mean, max(pooled.mean(), 1e-9))
         else:
             everywhere = np.average(np.square(x), axis=0, weights=weight) - np.square(np.average(x, axis=0, weights=weight))
+            everywhere = np.maximum(everywhere, 0)  # of a single row it may round to less
             floor = everywhere + 1e-3 * max(everywhere.mean(), 1e-9)
             variance = (count[:, None] * np.maximum(square, 0) + 5 * floor) / (count[:, None] + 5)
         return share, mean, 1 / variance, np.log(variance).sum(axis=1)

@@ -7,12 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.evidence import classifiers, graphs, mixtures
-from keras_ssvae.evidence.rows import MAX_COLUMNS, KnownRows, known_rows, principal
+from keras_ssvae.evidence.rows import MAX_COLUMNS, KnownRows, known_rows, principal, thinned
 
 __all__ = ["Evidence", "gather"]
 
-MAX_ROWS = 20_000  # of which experts are asked; others are told by the network what these taught it
+MAX_ROWS = (
+    10_000  # with a label, and as many without, of which experts are asked; the network tells others what these taught it
+)
 MAX_DIAGONAL = 512  # columns up to which a mixture reads each
 CLEAR_SHIFT = 0.4  # nats a row by which other class shares explain rows better where the labels' shares are not theirs
 FEW_WRONG = 0.02  # the least share of labels that are taken to be wrong
@@ -26,7 +29,7 @@ class Evidence:
     Attributes
     ----------
     log_posterior : (n, n_classes) float32 array
-        log p(y | row), given its label where there is one; zeros where no expert was asked.
+        log p(y | row), given its label where there is one.
     left_out : (n, n_classes) float32 array
         What they would say of a labelled row without its label; NaN of other rows.
     wrong_labels : float
@@ -39,6 +42,14 @@ class Evidence:
     left_out: np.ndarray
     wrong_labels: float
     experts: pd.DataFrame
+
+
+def rows_to_ask(rows: PreparedRows) -> np.ndarray:
+    """Indices of the rows of a fit, with "y", of which experts are asked: all, or some if they are very many."""
+    if len(rows) <= 2 * MAX_ROWS:
+        return np.arange(len(rows))
+    order = rows.order()
+    return np.concatenate([thinned(order[kind], MAX_ROWS) for kind in (rows.y[order] >= 0, rows.y[order] < 0)])
 
 
 def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_classes: int) -> Evidence:
@@ -60,7 +71,7 @@ def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_cl
     """
     views = {name: _narrowed(view) for name, view in views.items()}
     known, index = known_rows(views, y, weight, n_classes)
-    others = np.flatnonzero(index < 0)[: max(0, MAX_ROWS - len(known.y))]
+    others = np.flatnonzero(index < 0)
     everything = {name: np.concatenate([known.views[name], view[others]]) for name, view in views.items()}
     y_known = known.y[known.labeled]
     said, opinions = _asked(_classifiers(known, everything["scaled"]))
@@ -73,14 +84,13 @@ def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_cl
     power = _power(joint_left_out, y_known)
     joint, joint_left_out = _sharpened(joint, power), _sharpened(joint_left_out, power)
     share = wrong_labels(joint_left_out, y_known)
-    unshown = np.concatenate([joint, np.full((1, n_classes), np.nan)])
-    unshown[known.labeled] = joint_left_out
-    place = index.copy()  # of each row in `joint`; the last place is empty
-    place[others] = len(known.y) + np.arange(len(others))
-    left_out = np.where(y[:, None] >= 0, unshown[place], np.nan).astype(np.float32)
-    posterior = np.where(y[:, None] >= 0, with_label(unshown[place], y, share), unshown[place])
-    log_posterior = np.where(place[:, None] >= 0, np.log(posterior), 0.0).astype(np.float32)
-    return Evidence(log_posterior, left_out, share, _table(weights, {**opinions, "all": joint_left_out}, y_known))
+    joint[known.labeled] = joint_left_out
+    index[others] = len(known.y) + np.arange(len(others))
+    left_out = np.where(y[:, None] >= 0, joint[index], np.nan).astype(np.float32)
+    posterior = np.where(y[:, None] >= 0, with_label(joint[index], y, share), joint[index])
+    return Evidence(
+        np.log(posterior).astype(np.float32), left_out, share, _table(weights, {**opinions, "all": joint_left_out}, y_known)
+    )
 
 
 def _table(weights, opinions, y):
@@ -111,6 +121,8 @@ def _semi_supervised(known: KnownRows, everything: dict[str, np.ndarray], share_
             experts[f"propagation, {view}, {k} neighbors"] = ask
     x = everything["scaled"]
     mean, directions = principal(known.x, known.weight, 30)
+    if not directions.shape[1]:  # all rows are alike
+        return experts
     turned = (x - mean) @ directions
     if x.shape[1] <= MAX_DIAGONAL:
         experts["mixture, diagonal"] = lambda: mixtures.mixture(known, x - mean, "diagonal", 1.0)

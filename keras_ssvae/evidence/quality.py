@@ -62,8 +62,10 @@ def label_quality(estimator: typing.Any, X: typing.Any, y: typing.Any) -> pd.Ser
         raise ValueError(f"y must hold labels of at least two classes; it has {len(np.unique(y_index[labeled]))}.")
     rows = estimator.table_.encode(values)
     quality = np.full(len(values), np.nan)
-    parts = math.ceil(len(values) / MAX_ROWS)
-    for part in np.array_split(np.random.RandomState(0).permutation(len(values)), parts):
+    rng = np.random.RandomState(0)
+    others = rng.permutation(np.flatnonzero(y_index < 0))[: MAX_ROWS // 5]  # beside all parts of the labelled rows
+    for labeled_part in np.array_split(rng.permutation(labeled), math.ceil(len(labeled) / (MAX_ROWS - len(others)))):
+        part = np.concatenate([labeled_part, others])
         views, weight = estimator.table_.views(rows.x[part]), np.ones(len(part))
         left_out = gather(views, y_index[part], weight, len(estimator.classes_)).left_out
         quality[part] = left_out[np.arange(len(part)), y_index[part]]

@@ -40,7 +40,12 @@ class KnownRows:
     @functools.cached_property
     def prior(self) -> np.ndarray:
         """The labels' frequencies with one more label for every class, (n_classes,)."""
-        counts = np.bincount(self.y[self.labeled], self.weight[self.labeled], minlength=self.n_classes) + 1.0
+        return self.prior_of(self.y)
+
+    def prior_of(self, y: np.ndarray) -> np.ndarray:
+        """`prior` where only the labels in `y` are known, (n,)."""
+        shown = y >= 0
+        counts = np.bincount(y[shown], self.weight[shown], minlength=self.n_classes) + 1.0
         return counts / counts.sum()
 
     @functools.cached_property
@@ -72,7 +77,7 @@ def known_rows(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, 
     first = order[np.concatenate([[True], ~same])]
     total = np.bincount(number, weight[order])
     labeled = y[first] >= 0
-    parts = [_thinned(np.flatnonzero(labeled), MAX_LABELED), _thinned(np.flatnonzero(~labeled), MAX_UNLABELED)]
+    parts = [thinned(np.flatnonzero(labeled), MAX_LABELED), thinned(np.flatnonzero(~labeled), MAX_UNLABELED)]
     kept = np.concatenate(parts)
     place = np.full(len(first), -1)
     place[kept] = np.arange(len(kept))
@@ -83,7 +88,8 @@ def known_rows(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, 
     return known, index
 
 
-def _thinned(rows, at_most):
+def thinned(rows: np.ndarray, at_most: int) -> np.ndarray:
+    """Every k-th of these, so that about `at_most` are left."""
     return rows[:: max(1, math.ceil(len(rows) / at_most))]
 
 
