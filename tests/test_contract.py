@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from instances import FAST, PeakClassifier, assert_same_weights, families, make
 from sklearn.exceptions import NotFittedError
 
@@ -255,16 +256,22 @@ def test_constant_empty_and_huge_columns(cls, rows):
 
 
 @families()
-def test_infinite_and_sparse_rows_are_refused(cls, rows):
-    from scipy.sparse import csr_array
-
+def test_infinite_rows_are_refused(cls, rows):
     X, y_partial, _ = rows
     bad = X.copy()
     bad[3, 2] = np.inf
     with pytest.raises(ValueError, match="X contains infinity"):
         make(cls).fit(bad, y_partial)
-    with pytest.raises(TypeError, match="[Ss]parse"):
-        make(cls).fit(csr_array(X), y_partial)
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csc_matrix"])
+def test_a_sparse_matrix_is_the_dense_one(kind, rows):
+    X, y_partial, _ = rows
+    X = np.where(np.abs(X) < 0.5, 0.0, X)
+    sparse = getattr(scipy.sparse, kind)(X)
+    model, dense = (make(ks.SemiSupervisedVAE, epochs=1).fit(rows, y_partial) for rows in (sparse, X))
+    np.testing.assert_array_equal(model.predict_proba(sparse), dense.predict_proba(X))
+    np.testing.assert_array_equal(model.impute(sparse), X)
 
 
 @families()

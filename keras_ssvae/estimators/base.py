@@ -83,8 +83,8 @@ class GenerativeEstimator(BaseEstimator):
         """{}: attributes of what is fitted to the trained network, from the `FitData`."""
         return {}
 
-    def _asks_experts(self):
-        """Whether a fit asks experts for the classes of its rows."""
+    def _asks_experts(self, table):
+        """Whether a fit asks experts for the classes of its rows, those of a `TablePreprocessor`."""
         return False
 
     def _draw(self, y_index, rng):

@@ -71,7 +71,8 @@ experts : None or "auto"
     Who else says what class a row has. "auto" asks classifiers of the labelled rows, label propagation and mixtures of
     Gaussians; labels that are left out in turn decide how much each counts, and how certain all of them may be
     (`keras_ssvae.evidence.pool`). The model takes their opinion for the class prior of a row, and in the end pi is taught
-    what they and it say together: `predict` asks nobody else. None: the labels alone, as in the paper.
+    what they and it say together: `predict` asks nobody else. Above a code nobody is asked, which knows more of an image than
+    its pixels tell. None: the labels alone, as in the paper.
 kl_warmup : float
     Share of a stage's steps over which the weight of the latent variables' KL terms rises from 0 to 1.
 mask_rate : float or "auto"

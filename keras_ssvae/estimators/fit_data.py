@@ -75,7 +75,7 @@ def prepare(
     if warm and one_pass and len(estimator.classes_) == len(codec.classes_):  # the class prior remembers all passes
         summary = dataclasses.replace(summary, class_weight=summary.class_weight + estimator._labels.class_weight)
     evidence = None
-    if estimator._asks_experts() and not one_pass and (summary.class_weight > 0).sum() >= 2:
+    if estimator._asks_experts(table) and not one_pass and (summary.class_weight > 0).sum() >= 2:
         asked, advice = rows_to_ask(rows), np.zeros((len(rows), codec.n_classes), np.float32)  # zeros: nothing was said
         evidence = gather(table.views(rows.x[asked]), rows.y[asked], weight[asked], codec.n_classes)
         advice[asked] = evidence.log_posterior

@@ -354,14 +354,22 @@ class CodeMixin:
     code_dim: int | str | None = param(default="auto", accepts=[None, POSITIVE, AUTO])
     code_layer_sizes: tuple = param(default=(500, 500), accepts=["array-like"])
 
+    def _has_code(self, table):
+        """Whether a model of the rows of a `TablePreprocessor` has a code below."""
+        return _code_dim(self.get_params(deep=False), table) is not None
+
     @classmethod
     def _resolve(cls, params, table, summary):
         params = super()._resolve(params, table, summary)
-        code_dim = params["code_dim"]
-        if code_dim == "auto":
-            own = all(body is None or isinstance(body, str) for body in (params["encoder"], params["decoder"]))
-            code_dim = min(50, table.n_columns_ // 4) if own and table.image_shape_ and table.n_columns_ > 100 else None
-        return {**params, "code_dim": code_dim, "code_layer_sizes": tuple(params["code_layer_sizes"])}
+        return {**params, "code_dim": _code_dim(params, table), "code_layer_sizes": tuple(params["code_layer_sizes"])}
+
+
+def _code_dim(params, table):
+    """`code_dim` where it is "auto"."""
+    if params["code_dim"] != "auto":
+        return params["code_dim"]
+    own = all(body is None or isinstance(body, str) for body in (params["encoder"], params["decoder"]))
+    return min(50, table.n_columns_ // 4) if own and table.image_shape_ and table.n_columns_ > 100 else None
 
 
 def _mask_rate(table, summary):

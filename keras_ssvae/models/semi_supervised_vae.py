@@ -184,7 +184,7 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
 
     @classmethod
     def _resolve(cls, params, table, summary):
-        asked = params["experts"] == "auto"
+        asked = params["experts"] == "auto" and params["code_dim"] in (None, "auto")
         own = params["encoder"] is None or isinstance(params["encoder"], str)
         advised = {
             "consistency_weight": 0.3 * summary.agreement if summary.advised and not table.image_shape_ else "auto",
@@ -195,8 +195,8 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
         given = {name: value for name, value in params.items() if name != "experts"}
         return super()._resolve({**given, **decided}, table, summary)
 
-    def _asks_experts(self):
-        return self.experts == "auto"
+    def _asks_experts(self, table):
+        return self.experts == "auto" and not self._has_code(table)  # a code knows more of an image than its pixels do
 
     def _fit_head(self, network, data):
         return {"evidence_": None if data.evidence is None else data.evidence.experts}

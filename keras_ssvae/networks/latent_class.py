@@ -160,16 +160,15 @@ class LatentClassNetwork(ClassifierNetwork):
     # Training
 
     def stages(self) -> list[Stage]:
-        teach = [Stage(TEACH, {"loss": (self.joint_terms, [self])}, 0.5, continues=True)] if "advice" in self.held.spec else []
         if self.lower is None:
-            return [Stage("train", {"loss": (self.joint_terms, [self])}), *teach]
+            teach = [Stage(TEACH, {"loss": (self.joint_terms, [self])}, 0.5, continues=True)]
+            return [Stage("train", {"loss": (self.joint_terms, [self])}), *(teach if "advice" in self.held.spec else [])]
         layers = [*self.posterior_layers(), self.decoder, self.merge, self.likelihood]
         pretrain = {"loss": (self.code_terms, [self.lower])}
         return [
             Stage("pretrain", pretrain, 0.4, labeled_rows=False, prepares=True),
             Stage("semi-supervised", {"loss": (self.latent_terms, layers)}, 0.4),
             Stage("together", {"loss": (self.joint_terms, [self])}, 0.2, learning_rate=0.25, continues=True),
-            *teach,
         ]
 
     def end_stage(self, name: str, sample: Callable[[], PreparedRows]) -> None:
@@ -209,7 +208,7 @@ class LatentClassNetwork(ClassifierNetwork):
     def latent_terms(self, batch: dict, step: StepContext) -> dict[str, tf.Tensor]:
         """The terms of z and y on the codes of a VAE that stays as it is."""
         seen = self.seen(batch, step)
-        values, r = self.bound_terms(_still(self.still_code(seen, step)) | _advice(batch), batch["y"], step)
+        values, r = self.bound_terms(_still(self.still_code(seen, step)), batch["y"], step)
         return values | self.consistency_terms(batch, r, lambda: _still(self.coded(seen["view"])), step)
 
     def still_code(self, seen: dict, step: StepContext) -> dict:
@@ -224,7 +223,7 @@ class LatentClassNetwork(ClassifierNetwork):
             return values | self.consistency_terms(batch, r, lambda: self.view(batch, seen, step), step)
         mean, log_variance = self.lower.encode(seen["inputs"])
         u = losses.gaussian_draw(mean, log_variance, step.normal(mean))
-        coded = {"inputs": self.lower.standardise(mean), "x": self.lower.standardise(u)} | _advice(batch)
+        coded = {"inputs": self.lower.standardise(mean), "x": self.lower.standardise(u)}
         values, r = self.bound_terms(coded, batch["y"], step)
         values["code"] = values.pop("reconstruction") + self.lower.negative_entropy(mean, log_variance)
         values["reconstruction"] = -observed_log_prob(self.lower.likelihood, seen, self.lower.decode(u))
@@ -320,10 +319,6 @@ class LatentClassNetwork(ClassifierNetwork):
         v = self.likelihood.draw(self.drawn_location(y_index, rng), self.seeds(rng))
         unused = self.latent_draw(rng, *v.shape)
         return tf.where(self.lower.active > 0, self.lower.unstandardise(v), unused)
-
-
-def _advice(batch):
-    return {"advice": batch["advice"]} if "advice" in batch else {}
 
 
 def _still(coded):
