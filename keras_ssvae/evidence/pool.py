@@ -18,6 +18,7 @@ MAX_ROWS = (
 )
 MAX_DIAGONAL = 512  # columns up to which a mixture reads each
 CLEAR_SHIFT = 0.4  # nats a row by which other class shares explain rows better where the labels' shares are not theirs
+PRIOR_OF_NEIGHBORS = 100.0  # weight of propagation against another expert's, before any label was left out
 FEW_WRONG = 0.02  # the least share of labels that are taken to be wrong
 FLOOR = 0.02  # of every opinion is spread evenly: no left-out label is impossible
 
@@ -73,30 +74,30 @@ def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_cl
     known, index = known_rows(views, y, weight, n_classes)
     others = np.flatnonzero(index < 0)
     everything = {name: np.concatenate([known.views[name], view[others]]) for name, view in views.items()}
-    y_known = known.y[known.labeled]
     said, opinions = _asked(_classifiers(known, everything["scaled"]))
-    _, joint, joint_left_out = _mixed(said, opinions, y_known)
+    _, joint, joint_left_out = _mixed(said, opinions, known)
     share_of_class = class_shares(joint, joint_left_out, known)
     said = {name: _floored(reweighed(p, share_of_class / known.prior)) for name, p in said.items()}
     for answers, more in zip((said, opinions), _asked(_semi_supervised(known, everything, share_of_class)), strict=True):
         answers.update(more)
-    weights, joint, joint_left_out = _mixed(said, opinions, y_known)
-    power = _power(joint_left_out, y_known)
+    weights, joint, joint_left_out = _mixed(said, opinions, known)
+    judges, y_judges = known.judges, known.y[known.labeled][known.judges]
+    power = _power(joint_left_out[judges], y_judges)
     joint, joint_left_out = _sharpened(joint, power), _sharpened(joint_left_out, power)
-    share = wrong_labels(joint_left_out, y_known)
-    joint[known.labeled] = joint_left_out
+    share = wrong_labels(joint_left_out[judges], y_judges)
+    joint[known.labeled] = np.where(judges[:, None], joint_left_out, 1 / n_classes)  # the only label of a class is not doubted
     index[others] = len(known.y) + np.arange(len(others))
     left_out = np.where(y[:, None] >= 0, joint[index], np.nan).astype(np.float32)
     posterior = np.where(y[:, None] >= 0, with_label(joint[index], y, share), joint[index])
-    return Evidence(
-        np.log(posterior).astype(np.float32), left_out, share, _table(weights, {**opinions, "all": joint_left_out}, y_known)
-    )
+    judged = {name: p[judges] for name, p in {**opinions, "all": joint_left_out}.items()}
+    return Evidence(np.log(posterior).astype(np.float32), left_out, share, _table(weights, judged, y_judges))
 
 
 def _table(weights, opinions, y):
     """What left-out labels said of the experts and, last, of all of them."""
-    judged = {"weight": [*weights, 1.0], "log_loss": [_log_loss(p, y) for p in opinions.values()]}
-    judged["accuracy"] = [np.mean(p.argmax(axis=1) == y) for p in opinions.values()]
+    judged = {"weight": [*weights, 1.0]}
+    judged["log_loss"] = [_log_loss(p, y) if len(y) else np.nan for p in opinions.values()]
+    judged["accuracy"] = [np.mean(p.argmax(axis=1) == y) if len(y) else np.nan for p in opinions.values()]
     return pd.DataFrame(judged, index=list(opinions))
 
 
@@ -139,9 +140,16 @@ def _asked(experts: dict[str, Callable]) -> tuple[dict[str, np.ndarray], dict[st
     return {name: both[0] for name, both in answers.items()}, {name: both[1] for name, both in answers.items()}
 
 
-def _mixed(said, opinions, y):
-    """Weights of the experts, and the mixtures of what they say of everything, and of labels left out."""
-    weights = _weights(list(opinions.values()), y)
+def _mixed(said, opinions, known):
+    """Weights of the experts, and the mixtures of what they say of everything, and of labels left out.
+
+    Where classes have one label each, none can be left out: then what is common to near rows is trusted first.
+    """
+    y, judges = known.y[known.labeled], known.judges
+    loss = np.array([_log_loss(p[judges], y[judges]) if judges.any() else 0.0 for p in opinions.values()])
+    log_prior = np.log(PRIOR_OF_NEIGHBORS) * np.array([name.startswith("propagation") for name in opinions])
+    logits = log_prior * max(0.0, 1 - judges.sum() / known.n_classes) - judges.sum() ** 0.6 * loss
+    weights = classifiers.softmax(logits[None])[0]
     return weights, *(np.tensordot(weights, np.stack(list(p.values())), 1) for p in (said, opinions))
 
 
@@ -177,6 +185,8 @@ def wrong_labels(left_out: np.ndarray, y: np.ndarray) -> float:
     Another class counts where it is at least as likely as it is on average for the rows that have its label (C. Northcutt et
     al. 2021, "Confident Learning", arXiv 1911.00068, section 3.1).
     """
+    if not len(y):
+        return FEW_WRONG
     own = left_out[np.arange(len(y)), y]
     threshold = [own[y == k].mean() if (y == k).any() else np.inf for k in range(left_out.shape[1])]
     confident = np.where(left_out >= np.array(threshold), left_out, -np.inf)
@@ -212,12 +222,6 @@ def _log_loss(p, y):
     return float(-np.log(p[np.arange(len(y)), y]).mean())
 
 
-def _weights(left_out, y):
-    loss = np.array([_log_loss(p, y) for p in left_out])
-    weights = np.exp(-(len(y) ** 0.6) * (loss - loss.min()))
-    return weights / weights.sum()
-
-
 def _sharpened(p, power):
     log_p = power * np.log(p)
     return classifiers.softmax(log_p)
@@ -226,4 +230,6 @@ def _sharpened(p, power):
 def _power(left_out, y):
     """The inverse temperature of the best log loss of left-out labels; near 1 where they are few."""
     powers = np.exp(np.linspace(np.log(0.3), np.log(3.0), 47))
+    if not len(y):
+        return 1.0
     return min(powers, key=lambda s: len(y) * _log_loss(_sharpened(left_out, s), y) + 0.5 * np.log(s) ** 2)

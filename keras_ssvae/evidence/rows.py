@@ -58,6 +58,12 @@ class KnownRows:
         fold[order] = np.arange(len(y)) % n_folds
         return fold
 
+    @functools.cached_property
+    def judges(self) -> np.ndarray:
+        """Which labelled rows can judge an expert, (k,): those whose class still has a label where theirs is left out."""
+        y = self.y[self.labeled]
+        return np.array([(y[self.fold != fold] == label).any() for fold, label in zip(self.fold, y, strict=True)])
+
     def without(self, fold: int) -> np.ndarray:
         """`y` without the labels of a fold."""
         y = self.y.copy()

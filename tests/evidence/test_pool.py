@@ -245,3 +245,27 @@ def test_a_label_is_a_likelihood_of_the_class_that_opinions_of_labels_show(n_cla
 def test_with_label_is_finite_where_an_opinion_leaves_nothing():
     for share in (FEW_WRONG, 0.5):
         assert_probabilities(with_label(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1]), share))
+
+
+def test_one_label_a_class_judges_nobody_and_near_rows_are_trusted():
+    x, classes, _ = blobs(distance=4.0)
+    y = np.full(len(x), -1)
+    first = [int(np.flatnonzero(classes == k)[0]) for k in np.unique(classes)]
+    y[first] = classes[first]
+    evidence = gathered(x, y)
+    weights = evidence.experts["weight"].drop("all")
+    assert weights[weights.index.str.startswith("propagation")].sum() > 0.9
+    assert evidence.experts["log_loss"].isna().all()  # no label could be left out
+    assert evidence.wrong_labels == FEW_WRONG
+    np.testing.assert_array_equal(evidence.log_posterior[first].argmax(axis=1), y[first])
+    assert (evidence.log_posterior.argmax(axis=1) == classes).mean() > 0.95
+
+
+def test_an_only_label_does_not_judge_where_other_classes_have_several():
+    x, _, y = blobs()
+    few = np.flatnonzero(y == y.max())
+    y[few[1:]] = -1
+    evidence = gathered(x, y)
+    only = few[0]
+    np.testing.assert_allclose(evidence.left_out[only], 1 / (y.max() + 1), rtol=1e-5)
+    assert evidence.log_posterior[only].argmax() == y.max()
