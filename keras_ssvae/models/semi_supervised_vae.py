@@ -146,8 +146,8 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
     Attributes
     ----------
     evidence_ : DataFrame or None
-        What left-out labels say of each expert and, as "all", of their mixture: "weight", "log_loss" in nats and "accuracy".
-        None where none was asked.
+        What left-out labels say of each expert and, as "all", of their mixture: "weight", "log_loss" in nats and "accuracy"
+        (NaN where every class has one label, which cannot be left out). None where none was asked.
 
     Notes
     -----
