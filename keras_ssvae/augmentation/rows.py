@@ -43,8 +43,10 @@ class Rows:
         if y is None:
             raise ValueError("Generating rows of classes requires y to be passed, but the target y is None.")
         self._estimator, self._is_ready = estimator, use_fitted and is_fitted(estimator)
+        if sparse.issparse(X):
+            raise TypeError("Sparse data was passed for X, but dense data is required.")
         self._X, self._y = _container(X), _container(y)
-        if np.ndim(self._X) == 0 and not sparse.issparse(X):
+        if np.ndim(self._X) == 0:
             raise TypeError(f"X must be rows in memory, an array or a DataFrame; got {type(X).__name__}.")
         classes = estimator.classes_ if self._is_ready else getattr(estimator, "classes", None)
         if classes is not None and not isinstance(classes, numbers.Integral) and len(classes) == 0:

@@ -18,8 +18,9 @@ def taught(advice: np.ndarray, log_q: np.ndarray, y: np.ndarray) -> np.ndarray:
     told = advice.any(axis=1) & (y < 0)
     if not told.any():
         return advice
-    certainty = np.exp(advice[told].max(axis=1)).mean()
-    joint = _as_certain(advice[told] + OWN_WEIGHT * _as_certain(log_q[told], certainty), certainty)
+    said, own = advice[told].astype(np.float64), log_q[told].astype(np.float64)  # so that no sum depends on the rows' order
+    certainty = np.exp(said.max(axis=1)).mean()
+    joint = _as_certain(said + OWN_WEIGHT * _as_certain(own, certainty), certainty)
     advice = advice.copy()
     advice[told] = joint
     return advice
