@@ -70,3 +70,11 @@ def test_extreme_opinions_stay_finite(log_p):
     told = taught(np.tile(log_p, (5, 1)), np.tile([-1e4, 0.0], (5, 1)), np.full(5, -1))
     assert np.isfinite(told).all()
     np.testing.assert_allclose(np.exp(told).sum(axis=1), 1)
+
+
+def test_a_network_that_is_sure_beyond_measure_does_not_overrule_sure_experts():
+    advice = np.log(np.tile([0.99, 0.01], (20, 1))).astype(np.float32)
+    log_q = np.tile([-1.0, 0.0], (20, 1)).astype(np.float32)
+    log_q[0] = [-5000.0, 0.0]
+    told = taught(advice, log_q, np.full(20, -1))
+    assert (told.argmax(axis=1) == 0).all()
