@@ -60,13 +60,18 @@ class PreparedRows:
         """The same rows with more arrays, (n, ...), by name."""
         return PreparedRows(**{**self.arrays, **arrays})
 
+    @property
+    def _own(self):
+        """All arrays but "advice", which is what others say of a row, and not what it is."""
+        return {name: values for name, values in self.arrays.items() if name != "advice"}
+
     def keys(self) -> np.ndarray:
-        """See `row_keys`; "advice" is what others say of a row, and not what it is."""
-        return row_keys(**{name: values for name, values in self.arrays.items() if name != "advice"})
+        """See `row_keys`."""
+        return row_keys(**self._own)
 
     def order(self) -> np.ndarray:
-        """See `canonical_order`; without "advice", as in `keys`."""
-        return canonical_order(**{name: values for name, values in self.arrays.items() if name != "advice"})
+        """See `canonical_order`."""
+        return canonical_order(**self._own)
 
     def __getitem__(self, rows: typing.Any) -> PreparedRows:
         return PreparedRows(**{name: values[rows] for name, values in self.arrays.items()})

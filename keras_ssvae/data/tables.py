@@ -52,7 +52,7 @@ class TablePreprocessor:
     incomplete_ : (n_columns_,) bool array
         Columns with missing cells among the training rows.
     quantiles_ : (n_columns_, N_QUANTILES) array
-        Of the scaled values of each column, from the least to the largest; NaN for images and wide tables.
+        Of the scaled values of each column, from the least to the largest, once `learn_quantiles` was called; else NaN.
     graded_ : (n_columns_,) bool array
         Columns of grey values under a Bernoulli likelihood: `sample` shows their means, and draws all others.
     """
@@ -85,19 +85,8 @@ class TablePreprocessor:
             self._fit_image(flat, weight)
         else:
             self._fit_columns(flat, weight)
-        self._fit_quantiles(flat, weight)
-        return self
-
-    def _fit_quantiles(self, flat, weight):
         self.quantiles_ = np.full((self.n_columns_, N_QUANTILES), np.nan, np.float32)
-        if self.image_shape_ or self.n_columns_ > MAX_QUANTILE_COLUMNS:
-            return
-        shares, order = np.linspace(0, 1, N_QUANTILES), range(self.n_columns_) if self._order is None else self._order
-        for place, j in enumerate(order):
-            known = ~np.isnan(flat[:, j])
-            if known.any():
-                x = np.clip((flat[known, j] - self.center_[place]) / self.scale_[place], self._low[place], self._high[place])
-                self.quantiles_[place] = np.quantile(x, shares, weights=weight[known], method="inverted_cdf")
+        return self
 
     def _fit_image(self, flat, weight):
         name, accepted = "bernoulli" if self.likelihood == "auto" else self.likelihood, kind_names(images=True)
@@ -263,6 +252,20 @@ class TablePreprocessor:
                 arrays["observed"] = np.ones_like(arrays["x"])
             arrays["observed"][rows] = ~missing
             arrays["x"][rows] = np.where(missing, self._filler, arrays["x"][rows])
+
+    def learn_quantiles(self, rows: PreparedRows, weight: np.ndarray) -> None:
+        """Learn the quantiles of the columns of numbers from encoded rows and weights, (n,); not of images and wide tables."""
+        if self.image_shape_ or self.n_columns_ > MAX_QUANTILE_COLUMNS:
+            return
+        for g in self.groups_:
+            if LIKELIHOODS[g.kind].kind.is_code:
+                continue
+            for j in range(g.start, g.stop):
+                known = slice(None) if rows.observed is None else rows.observed[:, j] > 0
+                x, of_x = rows.x[known, j], weight[known]
+                if len(x):
+                    shares = np.linspace(0, 1, N_QUANTILES)
+                    self.quantiles_[j] = np.quantile(x, shares, weights=of_x, method="inverted_cdf")
 
     def indicators(self, x: np.ndarray) -> np.ndarray:
         """Encoded rows for a distance: as `x`, but categories as one column of zeros and ones for each level."""

@@ -29,9 +29,10 @@ def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -
             raise ValueError(f"X must hold at least one image with at least one pixel; got shape {images.shape}.")
         return images
     dtype = [np.float64, np.float32]
-    if sparse.issparse(X):
-        return check_array(X, accept_sparse="csr", dtype=dtype, ensure_all_finite="allow-nan", input_name="X").toarray()
-    return check_array(X, dtype=dtype, ensure_all_finite="allow-nan", input_name="X", estimator=estimator)
+    values = check_array(
+        X, accept_sparse="csr", dtype=dtype, ensure_all_finite="allow-nan", input_name="X", estimator=estimator
+    )
+    return values.toarray() if sparse.issparse(values) else values
 
 
 def check_weight(sample_weight: npt.ArrayLike | None, values: np.ndarray) -> np.ndarray:

@@ -87,6 +87,10 @@ class GenerativeEstimator(BaseEstimator):
         """Whether a fit asks experts for the classes of its rows, those of a `TablePreprocessor`."""
         return False
 
+    def _reads_pieces(self, table):
+        """Whether the encoder reads numbers piece by piece between their quantiles, those of a `TablePreprocessor`."""
+        return False
+
     def _draw(self, y_index, rng):
         """Prepared rows of the given classes, drawn from the model."""
         return self.network_.sample(y_index, rng, self.table_.graded_)

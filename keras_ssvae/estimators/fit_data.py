@@ -70,6 +70,8 @@ def prepare(
     weight = _with_class_weights(estimator.class_weight, codec, arrays["y"], stands_for)
     table = estimator.table_.widened(values) if warm else TablePreprocessor(estimator.likelihood).fit(values, schema, weight)
     rows = table.encode(values).joined(**arrays)
+    if not warm and estimator._reads_pieces(table):
+        table.learn_quantiles(rows, weight)
     columns = _columns(take(X, slice(0, 1)) if source is not None else X)
     summary = summarise_labels(lambda chosen: table.indicators(rows.x[chosen]), rows.y, weight, codec.n_classes)
     if warm and one_pass and len(estimator.classes_) == len(codec.classes_):  # the class prior remembers all passes

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
+import scipy.special
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -15,8 +16,7 @@ __all__ = []
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities of unnormalised logarithms, (n, n_classes)."""
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return p / p.sum(axis=1, keepdims=True)
+    return scipy.special.softmax(logits, axis=1)
 
 
 def _spread(p, classes, n_classes):

@@ -9,13 +9,12 @@ import pandas as pd
 
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.evidence import classifiers, graphs, mixtures
-from keras_ssvae.evidence.rows import MAX_COLUMNS, KnownRows, known_rows, principal, thinned
+from keras_ssvae.evidence.rows import KnownRows, known_rows, principal, thinned
 
 __all__ = ["Evidence", "gather"]
 
-MAX_ROWS = (
-    10_000  # with a label, and as many without, of which experts are asked; the network tells others what these taught it
-)
+MAX_ROWS = 10_000  # with a label, and as many without, of which experts are asked; what these teach the network is for all
+MAX_COLUMNS = 4096  # above, distances are measured in a random projection
 MAX_DIAGONAL = 512  # columns up to which a mixture reads each
 CLEAR_SHIFT = 0.4  # nats a row by which other class shares explain rows better where the labels' shares are not theirs
 PRIOR_OF_NEIGHBORS = 100.0  # weight of propagation against another expert's, before any label was left out
@@ -223,8 +222,7 @@ def _log_loss(p, y):
 
 
 def _sharpened(p, power):
-    log_p = power * np.log(p)
-    return classifiers.softmax(log_p)
+    return classifiers.softmax(power * np.log(p))
 
 
 def _power(left_out, y):

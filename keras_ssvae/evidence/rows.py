@@ -12,7 +12,6 @@ __all__ = []
 
 MAX_LABELED, MAX_UNLABELED = 2000, 4000
 MAX_PROJECTED = 3000  # rows from which principal directions are learned
-MAX_COLUMNS = 4096  # above, distances are measured in a random projection
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,15 +22,11 @@ class M2Network(ClassConditionalNetwork):
 
     Parameters
     ----------
-    seed, n_enumerated, **kwargs
+    seed, **kwargs
         As in `keras_ssvae.networks.latent_class.LatentClassNetwork`, and in `M2`.
     """
 
     shares_steps = True
-
-    def __init__(self, seed: int, *, n_enumerated: int | None = None, **kwargs: typing.Any):
-        super().__init__(seed, **kwargs)
-        self.n_enumerated = None if n_enumerated is None or n_enumerated >= self.n_classes else n_enumerated
 
     def make_posterior(self, units: int | None) -> None:
         self.pi = Dense(self.n_classes, name="pi")
@@ -49,14 +45,7 @@ class M2Network(ClassConditionalNetwork):
         features = self.features(seen)
         logits = self.pi(features)
         r = losses.responsibilities(y, logits)
-        choose = None
-        if self.n_enumerated is not None and step.mode != "evaluate":
-            noise = step.uniform(logits)
-
-            def choose(rows):
-                return losses.choose_classes(r[rows], logits[rows], self.n_enumerated, noise[rows])
-
-        parts, merged, kl = self.parts(y, r, step, choose), [], []
+        parts, merged, kl = self.parts(y, r, step, self.choice(r, logits, step)), [], []
         eps = step.normal(tf.tile(logits[:, :1], (1, self.latent_dim)))  # one for all classes of a row
         by_part = zip(parts, self.by_part(parts, features), self.by_part(parts, eps), strict=True)
         for part, part_features, part_eps in by_part:

@@ -26,16 +26,15 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
 
     Parameters
     ----------
-    seed, label_input, n_enumerated, **kwargs
+    seed, label_input, **kwargs
         As in `keras_ssvae.networks.latent_class.LatentClassNetwork`, and in `SemiSupervisedVAE`.
     """
 
     shares_steps = True
 
-    def __init__(self, seed: int, *, label_input: str, n_enumerated: int | None, **kwargs: typing.Any):
+    def __init__(self, seed: int, *, label_input: str, **kwargs: typing.Any):
         super().__init__(seed, **kwargs)
         self.label_input = label_input
-        self.n_enumerated = None if n_enumerated is None or n_enumerated >= self.n_classes else n_enumerated
 
     def make_posterior(self, units: int | None) -> None:
         if self.encoder_body.output_kind == "gaussian":
@@ -85,7 +84,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         z = losses.gaussian_draw(mean, log_variance, step.normal(mean))
         r = self.told_responsibilities(seen, y, logits, step)
         if self.label_input == "marginal":
-            parts = self.parts(y, r, step, self.choice(r, step))
+            parts = self.parts(y, r, step, self.choice(r, tf.math.log(r + 1e-20), step))
             z_of_parts = zip(parts, self.by_part(parts, z), strict=True)
             merged = [self.merge(z_of_part, classes=part.classes) for part, z_of_part in z_of_parts]
             reconstruction = -self.averaged(parts, self.log_prob_of_parts(parts, seen, merged))
@@ -97,13 +96,6 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
             "kl_label": losses.categorical_kl(r, self.row_log_prior(seen)),
         }
         return values, logits, r
-
-    def choice(self, r: tf.Tensor, step: StepContext) -> typing.Any:
-        """Which classes of unlabelled rows are decoded, as in `parts`."""
-        if self.n_enumerated is None or step.mode == "evaluate":
-            return None
-        noise, log_r = step.uniform(r), tf.math.log(r + 1e-20)
-        return lambda rows: losses.choose_classes(r[rows], log_r[rows], self.n_enumerated, noise[rows])
 
     def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
         """log sum_y p(y) p(v | z, y) p(z) / q(z | v) at z from the noise eps, (rows,)."""
@@ -184,11 +176,9 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
 
     @classmethod
     def _resolve(cls, params, table, summary):
-        asked = params["experts"] == "auto" and params["code_dim"] in (None, "auto")
-        own = params["encoder"] is None or isinstance(params["encoder"], str)
         advised = {
             "consistency_weight": 0.3 * summary.agreement if summary.advised and not table.image_shape_ else "auto",
-            "piecewise": asked and own and not table.image_shape_,
+            "piecewise": _piecewise(params, table),
             "n_enumerated": 3 if summary.advised and len(summary.class_weight) > 5 else None,
         }
         decided = {name: value for name, value in advised.items() if params[name] == "auto"}
@@ -197,6 +187,9 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
 
     def _asks_experts(self, table):
         return self.experts == "auto" and not self._has_code(table)  # a code knows more of an image than its pixels do
+
+    def _reads_pieces(self, table):
+        return _piecewise(self.get_params(deep=False), table)
 
     def _fit_head(self, network, data):
         return {"evidence_": None if data.evidence is None else data.evidence.experts}
@@ -252,3 +245,11 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
         state = copy.deepcopy({name: vars(vae)[name] for name in kept})
         estimator._publish({**state, "network_": network, "_codec": codec, "_fitted_params": fitted, "_prepared": True})
         return estimator
+
+
+def _piecewise(params, table):
+    """`piecewise` where it is "auto"."""
+    if params["piecewise"] != "auto":
+        return params["piecewise"]
+    own = params["encoder"] is None or isinstance(params["encoder"], str)
+    return params["experts"] == "auto" and params["code_dim"] in (None, "auto") and own and not table.image_shape_

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ssvae.data.tables import N_QUANTILES
-from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.mixed import MixedLikelihood
 from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.stages import StepContext
@@ -21,12 +20,6 @@ def observed_log_prob(likelihood: MixedLikelihood, batch: dict, location: tf.Ten
     """log p(x | location) of the observed cells of a batch, summed: (...,), for what the decoder gives, (..., n_parameters)."""
     by_column = likelihood.log_prob(batch["x"], location)
     return tf.reduce_sum(by_column * batch["observed"] if "observed" in batch else by_column, axis=-1)
-
-
-def number_columns(table: typing.Any) -> list[int]:
-    """The columns of a fitted `TablePreprocessor` that hold numbers of which the quantiles are known."""
-    codes = [j for g in table.groups_ if LIKELIHOODS[g.kind].kind.is_code for j in range(g.start, g.stop)]
-    return [j for j in range(table.n_columns_) if j not in codes and not np.isnan(table.quantiles_[j]).any()]
 
 
 class AutoencoderNetwork(Network):
@@ -62,7 +55,7 @@ class AutoencoderNetwork(Network):
         self.latent_dim, self.sizes, self.activation, self.kl_warmup = latent_dim, hidden_layer_sizes, activation, kl_warmup
         self.held.bodies = encoder, decoder  # of the user's: models of which copies become layers
         self.masks = mask_rate > 0
-        self.numbers = number_columns(table) if piecewise else []
+        self.numbers = np.flatnonzero(~np.isnan(table.quantiles_).any(axis=1)).tolist() if piecewise else []
         self.set_constants(mask_rate=mask_rate, edges=table.quantiles_[self.numbers])
         self.observation = MixedLikelihood.of_table(table, name="likelihood")
 

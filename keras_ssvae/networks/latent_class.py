@@ -48,12 +48,18 @@ class LatentClassNetwork(ClassifierNetwork):
         Number of dimensions of the code.
     code_layer_sizes : tuple of int, default=()
         Units of the dense layers between x and the code.
+    n_enumerated : int or None, default=None
+        Number of classes of an unlabelled row over which `choice` sums; None: all.
     **kwargs
         As in `ClassifierNetwork`.
     """
 
-    def __init__(self, seed: int, *, code_dim: int | None = None, code_layer_sizes: tuple = (), **kwargs: typing.Any):
+    def __init__(
+        self, seed: int, *, code_dim: int | None = None, code_layer_sizes: tuple = (), n_enumerated: int | None = None,
+        **kwargs: typing.Any,
+    ):  # fmt: skip
         super().__init__(seed, **kwargs)
+        self.n_enumerated = None if n_enumerated is None or n_enumerated >= self.n_classes else n_enumerated
         self.code_dim = code_dim or 0
         if code_dim is None:
             self.lower: typing.Any = None
@@ -135,6 +141,14 @@ class LatentClassNetwork(ClassifierNetwork):
             return [*parts, ClassPart(-1, None, self.n_classes, lambda values: tf.reduce_sum(weights * values, axis=0))]
         choice = choose(slice(n, None))
         return [*parts, ClassPart(-1, choice.classes, choice.classes.shape[0], choice.sum)]
+
+    def choice(self, r: tf.Tensor, logits: tf.Tensor, step: StepContext) -> Callable | None:
+        """What `parts` is to choose classes by: the `n_enumerated` most probable ones, and one drawn as `logits` say."""
+        count = self.n_enumerated
+        if count is None or step.mode == "evaluate":
+            return None
+        noise = step.uniform(logits)
+        return lambda rows: losses.choose_classes(r[rows], logits[rows], count, noise[rows])
 
     @staticmethod
     def by_part(parts: list[ClassPart], values: tf.Tensor) -> list[tf.Tensor]:
