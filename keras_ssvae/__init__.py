@@ -13,6 +13,9 @@ _MODULE_OF = {
     "AdversarialAutoencoder": "models",
     "AugmentedClassifier": "augmentation.classifier",
     "ConditionalVAE": "models",
+    "DivergenceError": "training.progress",
+    "DivergenceWarning": "training.progress",
+    "FitInterrupted": "training.progress",
     "GenerativeOverSampler": "augmentation.oversampling",
     "LabelSweepDisplay": "plotting.curves",
     "LadderVAE": "models",
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from keras_ssvae.plotting.latent_space import *
     from keras_ssvae.plotting.rows import *
     from keras_ssvae.registry import register as register
+    from keras_ssvae.training.progress import *
 else:
 
     def __getattr__(name):

@@ -277,6 +277,14 @@ class TablePreprocessor:
             blocks.append(block)
         return np.concatenate(blocks, axis=1)
 
+    def farthest(self, rows: PreparedRows) -> tuple[str, float] | None:
+        """Of encoded rows, the column of numbers with the value farthest from its centre, and how far it is; of images None."""
+        far = np.where(self._is_code, 0.0, np.abs(rows.x).max(axis=0, initial=0.0))
+        if self.image_shape_ or not far.any():
+            return None
+        j = int(far.argmax())
+        return self._name(j if self._order is None else int(self._order[j])), float(far[j])
+
     def views(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Encoded rows in the scales in which they may be compared: `indicators`, and numbers in their own units."""
         views = {"scaled": self.indicators(x)}

@@ -6,6 +6,7 @@ its network can (`keras_ssvae.estimators.mixins`) and `GenerativeEstimator`: its
 """
 
 import numbers
+import os
 import typing
 from collections.abc import Callable
 
@@ -23,11 +24,13 @@ from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
 from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.fit_data import prepare
-from keras_ssvae.estimators.parameters import AUTO, POSITIVE, HasMethods, Interval, estimator, param
+from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, HasMethods, Interval, estimator, param
 from keras_ssvae.networks import inference
 from keras_ssvae.nn.layers import dtype_policy
 from keras_ssvae.seeding import derive_seeds
+from keras_ssvae.training.checkpoint import Checkpoint
 from keras_ssvae.training.config import TrainingConfig
+from keras_ssvae.training.progress import FitInterrupted
 from keras_ssvae.training.step_cache import STEP_CACHE, plain
 from keras_ssvae.training.trainer import train
 
@@ -59,6 +62,8 @@ class GenerativeEstimator(BaseEstimator):
     jit_compile: bool | str = param(default="auto", accepts=["boolean", AUTO], role="training")
     warm_start: bool = param(default=False, accepts=["boolean"], role="training")
     verbose: int = param(default=0, accepts=["verbose"], role="training")
+    checkpoint: typing.Any = param(default=None, accepts=[None, str, os.PathLike], role="training")
+    checkpoint_minutes: float = param(default=0.0, accepts=[NOT_NEGATIVE], role="training")
     random_state: typing.Any = param(default=None, accepts=["random_state"], role="training")
 
     unlabeled: typing.ClassVar[typing.Any] = UNLABELED  # where a family does not predict labels; see `LabelPredictorMixin`
@@ -171,8 +176,20 @@ class GenerativeEstimator(BaseEstimator):
         network = self._build(data)
         prepared = warm and self._prepared
         settings = {"seed": data.seeds[2], "one_pass": data.one_pass, "prepared": prepared, "goes_on": hasattr(self, "n_iter_")}
-        history = train(network, data, TrainingConfig.of(self, **settings), STEP_CACHE)
-        return self._commit(data, network, history, self._fit_head(network, data))
+        config = TrainingConfig.of(self, **settings)
+        checkpoint = Checkpoint.of(network, data, config)
+        try:
+            history = train(network, data, config, STEP_CACHE, checkpoint)
+        except FitInterrupted as interrupted:
+            shown = self if checkpoint is not None else _shallow_copy(self)
+            head, prepared = self._fit_head(network, data), prepared or interrupted.prepared
+            interrupted.tell(shown._commit(data, network, interrupted.history, head, prepared), shown is self)
+            raise
+        head = self._fit_head(network, data)
+        self._commit(data, network, history, head, prepared or not data.one_pass)
+        if checkpoint is not None:
+            checkpoint.remove()
+        return self
 
     def _build(self, data):
         """An untrained network, or one with all that was learned so far."""
@@ -182,8 +199,8 @@ class GenerativeEstimator(BaseEstimator):
             network.inherit(self.network_, [known.index(c) if c in known else None for c in data.codec.classes_])
         return network
 
-    def _commit(self, data, network, history, head):
-        """Show the result of a fit, all at once."""
+    def _commit(self, data, network, history, head, prepared):
+        """Show the result of a fit, all at once; `prepared`: whether stages that only prepare have run to their end."""
         if data.goes_on:
             history = pd.concat([self.history_, history], ignore_index=True)
         return self._publish({
@@ -199,8 +216,7 @@ class GenerativeEstimator(BaseEstimator):
             "_spec": data.rows.spec,
             "_fitted_params": self._network_params(),
             "_dtype_policy": keras.config.dtype_policy().name,
-            # whether stages that only prepare have run to their end
-            "_prepared": data.warm and self._prepared or not data.one_pass,
+            "_prepared": prepared,
             **head,
         })  # fmt: skip
 
@@ -336,3 +352,10 @@ class GenerativeEstimator(BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.sparse = True
         return tags
+
+
+def _shallow_copy(estimator):
+    """An estimator with the same attributes: one that a fit may be shown in."""
+    other = type(estimator).__new__(type(estimator))
+    other.__dict__ = dict(vars(estimator))
+    return other

@@ -115,6 +115,12 @@ warm_start : bool
     Whether `fit` goes on from the weights of the last fit, with new labels, rows or classes; the scaling stays.
 verbose : int
     As in Keras: 0 is silent, 1 a progress bar, 2 a line an epoch.
+checkpoint : None, str or path-like
+    Directory in which `fit` keeps its state, the last two of it: killed at any moment, the same `fit` on the same rows goes on
+    from there and ends with the same bits. It may be shared by fits of other rows or parameters, as in a grid search. What a
+    fit has kept is removed when it is done. Interrupted by Ctrl-C, the estimator is fitted as of the last epoch.
+checkpoint_minutes : float
+    Minutes between two states; 0 keeps one of every epoch.
 random_state : int, RandomState instance or None
     Seed of weights, order and noise. The same seed and rows give the same model.
 """)

@@ -21,6 +21,7 @@ from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.validation import check_weight, check_X
 from keras_ssvae.evidence.pool import Evidence, gather, rows_to_ask
 from keras_ssvae.seeding import derive_seeds
+from keras_ssvae.training.checkpoint import lasting_seed, open_directory
 
 __all__ = []
 
@@ -51,7 +52,11 @@ def prepare(
     """Read, check and encode the rows of a fit: X, y, sample_weight and classes as in `GenerativeEstimator.partial_fit`, `warm`
     and `one_pass` as in `FitData`, `extra` for the estimator's ``_extra_arrays``. The estimator is read and not changed. Raises
     a ValueError if something cannot be read."""
-    seeds = derive_seeds(estimator.random_state, 3 * (1 + (estimator.n_iter_ if warm else 0)))[-3:]
+    random_state = estimator.random_state
+    if estimator.checkpoint is not None and not one_pass:
+        open_directory(estimator.checkpoint)
+        random_state = lasting_seed(estimator.checkpoint) if random_state is None else random_state
+    seeds = derive_seeds(random_state, 3 * (1 + (estimator.n_iter_ if warm else 0)))[-3:]
     label_column = y if isinstance(y, str) else None
     X, y, sample_weight, source = _in_memory(estimator, X, y, sample_weight, seeds[2])
     if warm:

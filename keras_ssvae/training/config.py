@@ -26,7 +26,7 @@ class TrainingConfig:
     ----------
     optimizer, learning_rate, batch_size, labeled_batch_size, epochs, validation_fraction, early_stopping, n_iter_no_change
         As in `keras_ssvae.SemiSupervisedVAE`.
-    callbacks, augmentation, jit_compile, verbose
+    callbacks, augmentation, jit_compile, verbose, checkpoint, checkpoint_minutes
         As there.
     seed : int
         Seed of the order of rows, the validation split and `augmentation`.
@@ -52,6 +52,8 @@ class TrainingConfig:
     augmentation: typing.Any = None
     jit_compile: bool | str = "auto"
     verbose: int = 0
+    checkpoint: typing.Any = None
+    checkpoint_minutes: float = 0.0
     seed: int = 0
     one_pass: bool = False
     prepared: bool = False

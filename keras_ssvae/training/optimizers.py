@@ -18,7 +18,14 @@ def make_optimizer(
     """A fresh optimizer of the user's choice: a copy of the one given, or by name with this learning rate.
 
     The rate falls towards the end of `total_steps`, None keeps it constant. One that plays against others has no momentum.
+    Under the policy "mixed_float16" the loss is scaled, or small gradients would vanish.
     """
+    made = _copy_or_make(optimizer, rate, total_steps, opposed)
+    in_half_precision = keras.config.dtype_policy().compute_dtype == "float16"
+    return keras.optimizers.LossScaleOptimizer(made) if in_half_precision else made
+
+
+def _copy_or_make(optimizer, rate, total_steps, opposed):
     if not isinstance(optimizer, str):
         return type(optimizer).from_config(optimizer.get_config())
     name = optimizer.lower()

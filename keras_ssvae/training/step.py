@@ -6,7 +6,8 @@ import collections
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Generator, Iterator
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -66,6 +67,8 @@ class TrainingStep:
         # optimizer steps of the stage so far, and planned
         self.steps_done, self.total_steps = tf.Variable(0.0, trainable=False), tf.Variable(1.0, trainable=False)
         self._ahead: collections.deque = collections.deque()
+        self.fault: str | None = None  # what is not finite, in words, since when training has stopped
+        self.first_loss = math.nan  # of the stage
 
     def prepare(
         self, stage: Stage, execution: Execution, make_optimizer: Callable, total_steps: int, chunk_epochs: int
@@ -83,6 +86,7 @@ class TrainingStep:
         for objective, optimizer in optimizers.items():
             optimizer.build(_variables(stage, objective))
         self._ahead.clear()
+        self.fault, self.first_loss = None, math.nan
         self.network.drive(self, next(iter(optimizers.values())), execution.run_eagerly)
 
     @property
@@ -90,23 +94,56 @@ class TrainingStep:
         """Names of the terms of the stage."""
         return self._prepared.names[1:]
 
-    def run(self, chunks: Generator[dict], epochs: int, chunks_per_epoch: int) -> dict[str, list[float]]:
-        """What Keras' `fit` does where nothing is to happen between epochs, in a tenth of its time: the means of each epoch."""
-        record = []
+    @property
+    def is_ahead(self) -> bool:
+        """Whether later epochs are trained already whose means were not told yet."""
+        return bool(self._ahead)
+
+    def variables(self) -> list:
+        """All that changes in the course of a stage, of the network and here."""
+        return list({id(v): v for v in [*self.network.variables, *self._state()]}.values())
+
+    def has_diverged(self) -> bool:
+        """Whether anything that training goes on from is not finite; `fault` says what."""
+        if self.fault is None:
+            optimizers = self._prepared.optimizers.values()
+            moments = [v for optimizer in optimizers for v in optimizer.variables if v.dtype.startswith("float")]
+            parts = {"a weight": self.network.trainable_variables, "a moment of the gradients": moments}
+            bad = [name for name, part in parts.items() if not all(np.isfinite(v.numpy()).all() for v in part)]
+            self.fault = bad[0] if bad else None
+        return self.fault is not None
+
+    def run(
+        self, chunks: Generator[dict], epochs: int, chunks_per_epoch: int, end_epoch: Callable, held_out: Iterable | None = None
+    ) -> None:
+        """What Keras' `fit` does, in a tenth of its time: trains and judges, and tells `end_epoch` the means of each epoch.
+
+        It ends after `epochs`, or where `end_epoch` says so.
+        """
         with contextlib.closing(chunks):
             for _ in range(epochs):
                 self.reset()
                 for _ in range(chunks_per_epoch):
                     means = self.train(chunks)
-                record.append(means)
-        return {name: [means[name] for means in record] for name in sorted(self._prepared.names)}  # sorted, as by Keras
+                    if self.fault is not None:
+                        break
+                means = dict(sorted(means.items()))  # as by Keras
+                if held_out is not None and self.fault is None:
+                    self.reset()
+                    for chunk in held_out:
+                        judged = self.evaluate(iter([chunk]))
+                    means |= {f"val_{name}": value for name, value in sorted(judged.items())}
+                if end_epoch(means):
+                    break
 
     # What Keras' `fit` calls
 
     def train(self, iterator: Iterator) -> dict[str, float]:
         """The means of the epoch so far; what a chunk holds of later epochs is trained at once, and told when they come."""
         if not self._ahead:
-            self._ahead.extend(np.split(self._run(self.train_chunk, next(iterator)), self._prepared.chunk_epochs))
+            values = self._run(self.train_chunk, next(iterator))
+            self._check(values)
+            self._ahead.extend(np.split(values, self._prepared.chunk_epochs))
         values = self._ahead.popleft()
         return self._track(values.mean(axis=0), len(values))
 
@@ -118,6 +155,16 @@ class TrainingStep:
     def reset(self) -> None:
         """Start the means anew."""
         self._sums = np.zeros(len(self._prepared.names) + 1)
+
+    def _check(self, values):
+        """Note the first term that is not finite, and have Keras stop."""
+        if math.isnan(self.first_loss):
+            self.first_loss = float(values[0, 0])
+        finite = np.isfinite(values)
+        if not finite.all():
+            steps = np.flatnonzero(~finite.all(axis=1))
+            bad = [name for name, is_finite in zip(self._prepared.names, finite[steps[0]], strict=True) if not is_finite]
+            self.fault, self.network.stop_training = f"the term {bad[-1]!r}", True
 
     def _track(self, values, weight):
         """The means so far, with these values in them."""
@@ -180,7 +227,8 @@ class TrainingStep:
             variables = _variables(stage, objective)
             with tf.GradientTape() as tape:
                 loss, means = self._loss(batch, objective, step)
-            gradients = self.reduce(tape.gradient(loss, variables))
+                scaled = optimizer.scale_loss(loss)  # itself, but in half precision
+            gradients = self.reduce(tape.gradient(scaled, variables))
             pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
             optimizer.apply([g for g, _ in pairs], [v for _, v in pairs])
             values["loss"] += loss

@@ -6,7 +6,6 @@ import functools
 import math
 import typing
 
-import keras
 import numpy as np
 import pandas as pd
 
@@ -17,9 +16,11 @@ from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.stages import Stage
 from keras_ssvae.nn import backbones
 from keras_ssvae.seeding import isolated_seed
+from keras_ssvae.training.checkpoint import Checkpoint, FitState
 from keras_ssvae.training.config import TrainingConfig
 from keras_ssvae.training.held_out import held_out_chunks, split_validation
 from keras_ssvae.training.optimizers import make_optimizer
+from keras_ssvae.training.progress import EndOfEpoch, FitInterrupted, StageProgress
 from keras_ssvae.training.step import Execution
 from keras_ssvae.training.step_cache import StepCache
 
@@ -39,7 +40,9 @@ class TrainingData(typing.Protocol):
     stream: typing.Any
 
 
-def train(network: Network, data: TrainingData, config: TrainingConfig, cache: StepCache) -> pd.DataFrame:
+def train(
+    network: Network, data: TrainingData, config: TrainingConfig, cache: StepCache, checkpoint: Checkpoint | None = None
+) -> pd.DataFrame:
     """Train all stages of a network; the history has one row an epoch.
 
     Its columns are "stage", "loss" and the terms, in nats a row, and with early stopping "val_...".
@@ -54,6 +57,15 @@ def train(network: Network, data: TrainingData, config: TrainingConfig, cache: S
         How it is trained.
     cache : StepCache
         Where traced steps are lent from.
+    checkpoint : Checkpoint or None, default=None
+        Where the state of the fit is kept; training goes on from the one that is there.
+
+    Raises
+    ------
+    DivergenceError
+        If training came to nothing, see there.
+    FitInterrupted
+        In place of a KeyboardInterrupt, once an epoch is done; the network is as of its end.
     """
     rng = np.random.RandomState(config.seed)
     rows, weight, held_out = data.rows, data.weight, None
@@ -66,50 +78,147 @@ def train(network: Network, data: TrainingData, config: TrainingConfig, cache: S
     make_sampler = BatchSampler if data.stream is None else functools.partial(StreamingSampler, data.stream)
     telling = contextlib.nullcontext() if data.stream is None else data.stream.telling()
     with cache.lend(network, config) as step, telling:
-        frames, stages = [], complete_stages(step.network, config.prepared)
-        for i, stage in enumerate(stages):
-            augment = None
-            if augmentation_seed is not None:  # a new one each, since the sampler of the last stage may have drawn ahead
-                with isolated_seed(augmentation_seed + i):
-                    augment = backbones.resolve_augmentation(config.augmentation, network.image_shape)
-            rows = step.network.rows_of_stage(stage.name, rows)
-            labeled = config.labeled_batch_size if stage.labeled_rows else None
-            seed = rng.randint(2**31 - 1)
-            sampler = make_sampler(rows, weight, config.batch_size, labeled, seed, augment, config.share)
-            with contextlib.closing(sampler):
-                record = _train_stage(step, stages, stage, sampler, held_out, config)
-                step.network.end_stage(stage.name, sampler.sample)
-            frames.append(pd.DataFrame(record).assign(stage=stage.name))
-    history = pd.concat(frames, ignore_index=True)
-    return history[["stage", "loss", *[c for c in history if c not in ("stage", "loss")]]]
+        run = _Run(step, held_out, config, checkpoint)
+        with run.keeping():
+            for stage in run.stages:
+                augment = None
+                if augmentation_seed is not None:  # a new one each, since the sampler of the last stage may have drawn ahead
+                    with isolated_seed(augmentation_seed + len(run.records)):
+                        augment = backbones.resolve_augmentation(config.augmentation, network.image_shape)
+                run.start(stage)
+                rows = network.rows_of_stage(stage.name, rows)
+                labeled = config.labeled_batch_size if stage.labeled_rows else None
+                seed = rng.randint(2**31 - 1)
+                if run.is_done(stage):
+                    continue
+                sampler = make_sampler(rows, weight, config.batch_size, labeled, seed, augment, config.share)
+                with contextlib.closing(sampler):
+                    run.train(stage, sampler, rows)
+                    network.end_stage(stage.name, sampler.sample)
+    return run.history()
 
 
-def _train_stage(step, stages, stage, sampler, held_out, config):
-    """Train one stage; the means of every epoch, as Keras records them."""
-    chunks, steps = sampler.chunks()
-    has_gaps = "observed" in step.network.held.spec
-    epochs = number_of_epochs(config, sampler.steps_per_epoch, has_gaps, "advice" in step.network.held.spec)
-    epochs = 1 if config.one_pass else max(1, round(epochs * stage.share / sum(s.share for s in stages)))
-    unseen = not config.callbacks and held_out is None and not config.verbose  # what is between two epochs
-    chunk_epochs = sampler.joint_epochs(epochs) if unseen else 1
-    total_steps, rate = epochs * chunks * steps, config.learning_rate * stage.learning_rate
-    until = None if config.one_pass else step.total_steps
-    execution = execution_of(stage, config, total_steps, sampler.n_labeled, step.is_shared)
-    make = functools.partial(make_optimizer, config.optimizer, rate, until, stage.opposed)
-    step.prepare(stage, execution, make, total_steps, chunk_epochs)
-    callbacks, chunks_held_out = list(config.callbacks or []), None
-    if held_out is not None:
-        rows, weight = held_out
-        by_label = (rows.y >= 0).sum() >= ENOUGH_LABELS and step.network.monitors_labels(step.term_names)
-        chunks_held_out = held_out_chunks(rows, weight, by_label, config.batch_size)
-        monitor, patience = "val_classification" if by_label else "val_loss", config.n_iter_no_change
-        callbacks.append(keras.callbacks.EarlyStopping(monitor, 0.0, patience, mode="min", restore_best_weights=True))
-    if unseen:
-        return step.run(sampler.stream(epochs, chunk_epochs), epochs, chunks)
-    return step.network.fit(
-        sampler.dataset(epochs, chunk_epochs), epochs=epochs, steps_per_epoch=chunks, verbose=int(config.verbose),
-        callbacks=callbacks, validation_data=chunks_held_out, shuffle=False,
-    ).history  # fmt: skip
+class _Run:
+    """The stages of a fit: which are done, what to go on from, and what to go back to."""
+
+    def __init__(self, step, held_out, config, checkpoint):
+        self.step, self.network, self.config, self.checkpoint = step, step.network, config, checkpoint
+        self.held_out = held_out  # (rows, weight) or None
+        self.stages = complete_stages(step.network, config.prepared)
+        self.records, self.starts, self.progress = [], [], None  # of the stages that are done; and of the one that trains
+        self.state = None if checkpoint is None else checkpoint.read()
+
+    def start(self, stage):
+        """Begin a stage, or come to it again on the way to where the fit was."""
+        if self.checkpoint is None:
+            return
+        variables, number = [*self.network.variables, *self.network.constant_variables()], len(self.records)
+        if self.state is not None:
+            _assign(variables, self.state.starts[number])
+        self.starts.append([v.numpy() for v in variables])
+
+    def is_done(self, stage):
+        """Whether a stage was done before the fit was ended."""
+        number = len(self.records)
+        if self.state is None or number == self.state.stage:
+            return False
+        self.records.append(self.state.records[number])
+        return True
+
+    def train(self, stage, sampler, rows):
+        """Train one stage."""
+        step, config, spec = self.step, self.config, self.network.held.spec
+        chunks, steps = sampler.chunks()
+        epochs = number_of_epochs(config, sampler.steps_per_epoch, "observed" in spec, "advice" in spec)
+        epochs = 1 if config.one_pass else max(1, round(epochs * stage.share / sum(s.share for s in self.stages)))
+        is_watched = bool(config.callbacks or config.verbose)  # between two epochs
+        chunk_epochs = 1 if is_watched or self.held_out is not None else sampler.joint_epochs(epochs)
+        total_steps, rate = epochs * chunks * steps, config.learning_rate * stage.learning_rate
+        until = None if config.one_pass else step.total_steps
+        execution = execution_of(stage, config, total_steps, sampler.n_labeled, step.is_shared)
+        make = functools.partial(make_optimizer, config.optimizer, rate, until, stage.opposed)
+        step.prepare(stage, execution, make, total_steps, chunk_epochs)
+        progress, held_out = self._progress()
+        if not (progress.is_over or progress.epochs == epochs):
+            skipped = progress.epochs * chunks // chunk_epochs
+            if is_watched:
+                self.network.fit(
+                    sampler.dataset(epochs, chunk_epochs).skip(skipped), initial_epoch=progress.epochs, epochs=epochs,
+                    steps_per_epoch=chunks, verbose=int(config.verbose), validation_data=held_out, shuffle=False,
+                    callbacks=[*(config.callbacks or []), EndOfEpoch(progress)],
+                )  # fmt: skip
+            else:
+                stream = sampler.stream(epochs, chunk_epochs)
+                for _ in range(skipped):  # drawn again, as chance wants it
+                    next(stream)
+                step.run(stream, epochs - progress.epochs, chunks, progress.end_epoch, held_out)
+        progress.finish(stage, epochs, functools.partial(_likely_cause, config, self.network, rows))
+        self.records.append(progress.record)
+        self.progress = None
+
+    def _progress(self):
+        """The progress of the stage that is prepared, and what it is judged by; as it was, where the fit goes on here."""
+        config, monitor, patience, chunks = self.config, "loss", None, None
+        if self.held_out is not None:
+            rows, weight = self.held_out
+            by_label = (rows.y >= 0).sum() >= ENOUGH_LABELS and self.network.monitors_labels(self.step.term_names)
+            chunks = held_out_chunks(rows, weight, by_label, config.batch_size)
+            monitor, patience = "val_classification" if by_label else "val_loss", config.n_iter_no_change
+        self.progress = StageProgress(self.step, monitor, patience, self._keep)
+        if self.state is not None:
+            _assign(self.step.variables(), self.state.variables)
+            self.step.first_loss = self.state.first_loss
+            self.progress.go_on(self.state.records[-1], self.state.best, self.state.best_weights, self.state.waited)
+            self.state = None
+        return self.progress, chunks
+
+    def _keep(self, progress):
+        """Write a checkpoint, where it is time to."""
+        if self.checkpoint is not None and self.checkpoint.is_due():
+            variables = [v.numpy() for v in self.step.variables()]
+            records = [*self.records, progress.record]
+            best = progress.best, progress.waited, self.step.first_loss
+            self.checkpoint.write(FitState(len(self.records), records, *best, variables, progress.best_weights, self.starts))
+
+    @contextlib.contextmanager
+    def keeping(self):
+        """Where the user interrupts, leave the network as of the last epoch that was done."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            at, done = len(self.records), self.history()
+            if not len(done):
+                raise
+            if self.progress is not None:
+                self.network.set_weights(self.progress.kept_weights())
+            left = [stage.name for stage in self.stages[at:]]
+            message = f"Interrupted after {len(done)} epochs; stages that are not done: {left}."
+            raise FitInterrupted(message, done, not any(s.prepares for s in self.stages[at:])) from None
+
+    def history(self):
+        """The epochs so far, as in ``history_``."""
+        records = self.records if self.progress is None else [*self.records, self.progress.record]
+        frames = [pd.DataFrame(r).assign(stage=s.name) for r, s in zip(records, self.stages, strict=False) if r]
+        history = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"stage": [], "loss": []})
+        return history[["stage", "loss", *[c for c in history if c not in ("stage", "loss")]]]
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _likely_cause(config, network, rows):
+    """Where to look when training diverges: settings, and the column of the data."""
+    optimizer, rate = config.optimizer, config.learning_rate
+    if not isinstance(optimizer, str):
+        optimizer, rate = type(optimizer).__name__, "that of the optimizer"
+    table = getattr(network.held, "arguments", {}).get("table")
+    far = None if table is None else table.farthest(rows)
+    column = (
+        "" if far is None else f", and at column {far[0]} of X, where a value lies {far[1]:.3g} times its spread off centre"
+    )
+    return f"Look at the learning rate ({rate} with {optimizer}){column}."
 
 
 def complete_stages(network: Network, prepared: bool = False) -> list[Stage]:

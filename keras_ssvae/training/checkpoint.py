@@ -1,0 +1,192 @@
+"""The state of a fit on disk, from which the same fit goes on to the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import time
+import typing
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_ssvae
+from keras_ssvae.networks.base import Network
+from keras_ssvae.seeding import derive_seeds
+from keras_ssvae.training.config import TrainingConfig
+
+__all__ = ["Checkpoint"]
+
+KEPT = 2  # files of a fit: should the last be damaged, there is the one before
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # what reading a damaged file comes to
+OF_NO_EFFECT = ("callbacks", "verbose", "goes_on", "reducer", "checkpoint", "checkpoint_minutes")  # on what is trained
+SEED = "random_state"  # the file of the seed of fits with random_state=None
+
+
+@dataclasses.dataclass
+class FitState:
+    """All that a fit has come to at the end of an epoch.
+
+    Attributes
+    ----------
+    stage : int
+        Number of the stage that is being trained.
+    records : list of dict
+        The means of all epochs so far, one dict of lists a stage.
+    best, waited, first_loss : float, int, float
+        As in `StageProgress` and `TrainingStep`.
+    variables, best_weights : list of arrays
+        Everything that training changes, and the weights of the best epoch.
+    starts : list of lists of arrays
+        The weights at the start of each stage so far.
+    """
+
+    stage: int
+    records: list[dict[str, list[float]]]
+    best: float
+    waited: int
+    first_loss: float
+    variables: list[np.ndarray]
+    best_weights: list[np.ndarray]
+    starts: list[list[np.ndarray]]
+
+    NUMBERS: typing.ClassVar = ("stage", "records", "best", "waited", "first_loss")
+
+    def to_bytes(self) -> bytes:
+        """As a NumPy archive; nothing in it is code."""
+        arrays = {"variables": self.variables, "best": self.best_weights}
+        arrays |= {f"start {i}": start for i, start in enumerate(self.starts)}
+        head = {name: getattr(self, name) for name in self.NUMBERS} | {"counts": {k: len(v) for k, v in arrays.items()}}
+        flat = {f"{name} {i}": value for name, values in arrays.items() for i, value in enumerate(values)}
+        file = io.BytesIO()
+        np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), allow_pickle=False, **flat)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> FitState:
+        """The opposite of `to_bytes`; raises one of `UNREADABLE`."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            head = json.loads(file["head"].tobytes())
+            arrays = {name: [file[f"{name} {i}"] for i in range(count)] for name, count in head["counts"].items()}
+        numbers = {name: head[name] for name in cls.NUMBERS}
+        starts = [arrays[f"start {i}"] for i in range(head["stage"] + 1)]
+        return cls(**numbers, variables=arrays["variables"], best_weights=arrays["best"], starts=starts)
+
+
+class Checkpoint:
+    """The states of one fit in a directory, which fits of other data or parameters may share.
+
+    Parameters
+    ----------
+    directory : str or path-like
+        It is made where it is missing.
+    minutes : float
+        That have to pass between two states; 0 keeps one of every epoch.
+    key : str
+        Name of the fit: equal only where data, parameters and the weights to start from are.
+    """
+
+    def __init__(self, directory: str | os.PathLike, minutes: float, key: str):
+        self.directory, self.minutes, self.key = Path(directory), minutes, key
+        self._last = time.monotonic()
+        self._count = max([self._number(path) for path in self._files()], default=-1) + 1
+
+    @classmethod
+    def of(cls, network: Network, data: typing.Any, config: TrainingConfig) -> Checkpoint | None:
+        """That of a fit, as `train` takes its arguments; None where the fit keeps no states."""
+        if config.checkpoint is None or config.one_pass:
+            return None
+        return cls(config.checkpoint, config.checkpoint_minutes, fit_key(network, data, config))
+
+    def read(self) -> FitState | None:
+        """The last state, or the one before where it cannot be read; None where there is none."""
+        for path in reversed(self._files()):
+            try:
+                return FitState.from_bytes(path.read_bytes())
+            except UNREADABLE as error:
+                warnings.warn(f"The checkpoint {str(path)!r} cannot be read ({error}); an earlier one is used.", stacklevel=2)
+        return None
+
+    def is_due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self._last >= 60 * self.minutes
+
+    def write(self, state: FitState) -> None:
+        """Write a state at once or not at all, and remove all but the last two."""
+        path = self.directory / f"{self.key}-{self._count}.npz"
+        write_atomically(path, state.to_bytes())
+        self._last, self._count = time.monotonic(), self._count + 1
+        for old in self._files()[:-KEPT]:
+            old.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the states of a fit that is done; with the last fit goes the seed that it had from here."""
+        for path in self.directory.glob(f"{self.key}-*"):
+            path.unlink(missing_ok=True)
+        if not any(self.directory.glob("*.npz")):
+            (self.directory / SEED).unlink(missing_ok=True)
+
+    def _files(self):
+        return sorted(self.directory.glob(f"{self.key}-*.npz"), key=self._number)
+
+    def _number(self, path):
+        return int(path.stem.rpartition("-")[2])
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it holds all or is not there, also after the machine lost its power."""
+    temporary = path.with_suffix(".part")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def open_directory(directory: str | os.PathLike) -> None:
+    """Make the directory of a checkpoint; a ValueError is raised where that cannot be."""
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"checkpoint must be a directory; {os.fspath(directory)!r} is a file, or below one.") from None
+
+
+def lasting_seed(directory: str | os.PathLike) -> int:
+    """The seed of a fit with ``random_state=None``, drawn once: the fit that goes on from a checkpoint is the same."""
+    path = Path(directory) / SEED
+    if not path.exists():
+        write_atomically(path, str(derive_seeds(None, 1)[0]).encode())
+    return int(path.read_text())
+
+
+def fit_key(network: Network, data: typing.Any, config: TrainingConfig) -> str:
+    """A name for what decides about all bits of a fit: weights to start from, rows, and how it is trained."""
+    digest = hashlib.blake2b(digest_size=12)
+    settings = {name: value for name, value in vars(config).items() if name not in OF_NO_EFFECT}
+    surroundings = keras_ssvae.__version__, keras.config.floatx(), keras.config.dtype_policy().name
+    watched = bool(config.callbacks), bool(config.verbose)  # Keras' `fit` makes other chunks
+    told = {name: _described(value) for name, value in settings.items()}
+    digest.update(repr((type(network).__qualname__, sorted(told.items()), surroundings, watched)).encode())
+    for name, values in (*sorted(data.rows.arrays.items()), ("weight", data.weight), *_named(network.variables)):
+        array = np.ascontiguousarray(values)
+        digest.update(repr((name, array.shape, array.dtype.str)).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _described(value):
+    """A setting as text that is the same in another process."""
+    if hasattr(value, "get_config"):
+        return f"{type(value).__qualname__} {json.dumps(value.get_config(), sort_keys=True, default=str)}"
+    return getattr(value, "__qualname__", None) or repr(value)
+
+
+def _named(variables: Iterable) -> list:
+    return [(f"variable {i}", variable.numpy()) for i, variable in enumerate(variables)]
