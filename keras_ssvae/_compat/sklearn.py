@@ -9,6 +9,9 @@ from sklearn.base import _fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+# parameters in a file are checked as those of a fit
+from sklearn.utils._param_validation import validate_parameter_constraints
+
 # whether `set_output` asks for a frame, which needs names of all columns
 from sklearn.utils._set_output import _get_output_config as get_output_config
 
@@ -21,7 +24,7 @@ from sklearn.utils.validation import _is_fitted as is_fitted
 __all__ = [
     "BaseEstimator", "ClassNamePrefixFeaturesOutMixin", "ClassifierMixin", "HasMethods", "Interval", "StrOptions",
     "TransformerMixin", "check_feature_names", "check_sample_weight", "fit_context", "get_feature_names", "get_output_config",
-    "is_fitted", "safe_indexing",
+    "is_fitted", "safe_indexing", "validate_parameter_constraints", "validate_parameters",
 ]  # fmt: skip
 
 M = typing.TypeVar("M", bound=Callable)
@@ -41,3 +44,8 @@ else:
 
 # parameters are checked as in scikit-learn's own estimators, with its messages
 fit_context: Callable[[M], M] = _fit_context(prefer_skip_nested_validation=True)
+
+
+def validate_parameters(estimator: typing.Any) -> None:
+    """Raise a ValueError if a parameter of an estimator of scikit-learn is not such as its class accepts."""
+    estimator._validate_params()
