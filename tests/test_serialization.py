@@ -529,7 +529,7 @@ def put(parameter, tree):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="No such file: .*model"):
+    with pytest.raises(FileNotFoundError, match="No such file .*model"):
         load(tmp_path / "model")
 
 
@@ -538,7 +538,7 @@ def test_a_file_that_is_not_ours(content, tmp_path):
     (tmp_path / "model").write_bytes(content)
     with pytest.raises(ValueError, match="'.*model' is not a file that keras_ssvae wrote"):
         load(tmp_path / "model")
-    with pytest.raises(ValueError, match="is not a file that keras_ssvae wrote"):
+    with pytest.raises(IsADirectoryError):
         load(tmp_path)
 
 

@@ -49,7 +49,7 @@ class LabelSummary:
 
     def _check_loaded(self):
         weight, shares = self.class_weight, (self.agreement, self.signal)
-        numbers = isinstance(weight, np.ndarray) and weight.ndim == 1 and weight.dtype.kind == "f"
+        numbers = isinstance(weight, np.ndarray) and weight.ndim == 1 and weight.dtype.kind in "fiu"
         require(numbers and np.isfinite(weight).all() and (weight >= 0).all(), "weights of classes are none")
         require(isinstance(self.rows_per_label, float) and 0 <= self.rows_per_label < math.inf, "rows_per_label is none")
         require(all(isinstance(share, float) and 0 <= share <= 1 for share in shares), "agreement or signal is no share")

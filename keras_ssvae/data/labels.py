@@ -233,7 +233,8 @@ class LabelCodec:
         require_keys(type(self).__name__, vars(self), {"classes", "unlabeled", "classes_"})
         labels = self.classes_
         require(isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "biufUO", "classes_ are no labels")
-        require(len(pd.unique(labels)) == len(labels) and not is_unlabeled(labels, self.unlabeled).any(), "classes_ repeat, or are none")
+        is_once = len(pd.unique(labels)) == len(labels) and not is_unlabeled(labels, self.unlabeled).any()
+        require(is_once, "classes_ hold a label twice, or a missing one")
         require((np.argsort(labels) == np.arange(len(labels))).all(), "classes_ are not sorted")
 
     def _read(self, y, n_rows):

@@ -29,8 +29,8 @@ def check_table(table: typing.Any, n_quantiles: int) -> None:
 
 def _check_numbers(table, shape):
     for name in ("center_", "scale_", "link_center_", "link_scale_", "minimum_", "maximum_"):
-        value = getattr(table, name)
-        numbers = isinstance(value, np.ndarray) and value.shape == shape and value.dtype.kind == "f"
+        value, kinds = getattr(table, name), "fiub" if name.endswith("mum_") else "f"  # images may be whole numbers
+        numbers = isinstance(value, np.ndarray) and value.shape == shape and value.dtype.kind in kinds
         require(numbers and not np.isinf(value).any(), f"{name} has not one number for each column")
     for name in ("center_", "scale_", "link_center_", "link_scale_"):
         value = getattr(table, name)
@@ -57,13 +57,15 @@ def _check_groups(table, n_columns):
     """Groups side by side, of the kinds and levels of the columns, in the order in which `TablePreprocessor` puts them."""
     kinds, groups, order, columns = table.kinds_, table.groups_, table._order, table.schema_.columns
     require(isinstance(groups, list) and all(isinstance(g, ColumnGroup) for g in groups), "groups_ are none")
-    known = isinstance(kinds, list) and all(isinstance(k, str) and k in LIKELIHOODS for k in [*kinds, *(g.kind for g in groups)])
+    require(isinstance(kinds, list) and len(groups) > 0, "kinds_ are none")
+    known = all(isinstance(k, str) and k in LIKELIHOODS for k in [*kinds, *(g.kind for g in groups)])
     require(known and len(kinds) == (1 if table.image_shape_ else n_columns), f"kinds_ are {kinds!r:.200}")
     ends = [0, *(g.stop for g in groups)]
     require([g.start for g in groups] == ends[:-1] and ends[-1] == n_columns, "groups_ are not side by side")
     for g in groups:
         kind = LIKELIHOODS[g.kind].kind
-        require(g.n_levels == kind.group_levels(g.n_levels) and (g.n_levels > 0 or not kind.is_code), f"{g} has impossible levels")
+        some = g.n_levels > 0 or not kind.is_code
+        require(some and g.n_levels == kind.group_levels(g.n_levels), f"{g} has impossible levels")
     if table.image_shape_:
         require(order is None and columns is None and [g.kind for g in groups] == kinds, "pixels have several kinds")
         return

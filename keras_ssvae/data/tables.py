@@ -18,9 +18,10 @@ __all__ = ["TablePreprocessor"]
 
 N_QUANTILES = 9
 MAX_QUANTILE_COLUMNS = 64
-ATTRIBUTES = {
-    "likelihood", "schema_", "row_shape_", "image_shape_", "n_columns_", "incomplete_", "minimum_", "maximum_", "kinds_", "_order",
-    "groups_", "center_", "scale_", "link_center_", "link_scale_", "_low", "_high", "_filler", "_is_code", "graded_", "quantiles_",
+ATTRIBUTES = {  # of a fitted table
+    "likelihood", "schema_", "row_shape_", "image_shape_", "n_columns_", "incomplete_", "minimum_", "maximum_", "kinds_",
+    "_order", "groups_", "center_", "scale_", "link_center_", "link_scale_", "_low", "_high", "_filler", "_is_code",
+    "graded_", "quantiles_",
 }  # fmt: skip
 BLOCK_CELLS = 2**17  # at a time in double precision: memory is for what is encoded
 

@@ -1,4 +1,4 @@
-"""A fitted estimator of what a file says: everything is checked before the network is made, and the network before its weights."""
+"""A fitted estimator of what a file says: all is checked before the network is made, and the network before its weights."""
 
 import math
 import numbers
@@ -28,7 +28,7 @@ MAX_EXTRA = 2**22  # values that an array of a family may have in a row
 POLICY = re.compile(r"(mixed_)?(float16|bfloat16|float32|float64)")
 
 
-def restore(cls: type, state: dict[str, typing.Any]) -> typing.Any:
+def restore(cls: typing.Any, state: dict[str, typing.Any]) -> typing.Any:
     """A fitted estimator.
 
     Parameters
@@ -44,10 +44,11 @@ def restore(cls: type, state: dict[str, typing.Any]) -> typing.Any:
         If a parameter is not such as the class accepts, if attributes do not fit together, or if the weights are not those of
         the network that parameters and attributes describe.
     """
-    estimator: typing.Any = cls.__new__(cls)
+    estimator = cls.__new__(cls)
     estimator.__dict__.update(state)
     for name, kind in KINDS.items():
-        require(type(state.get(name)) is kind or kind in (LabelCodec,) and isinstance(state.get(name), kind), f"{name} is none")
+        is_bool = isinstance(state.get(name), bool)  # which is an integer of Python's
+        require(isinstance(state.get(name), kind) and is_bool == (kind is bool), f"{name} is missing, or no {kind.__name__}")
     _check_parameters(estimator)
     _check_columns(estimator)
     _check_labels(estimator)
@@ -139,10 +140,8 @@ def _check_weights(packed):
 def _network(estimator, seed, weights):
     """The network with its weights; it is not made larger than these."""
     most = max((max(w.shape, default=0) for w in weights), default=0)
-    sizes = [n for name in SIZES if name != "code_layer_sizes" for n in estimator._fitted_params.get(name) or ()]
     levels = [group.n_levels for group in estimator.table_.groups_ if estimator.table_.is_code(group)]
-    require(max([estimator._fitted_params["latent_dim"], *sizes, *levels]) <= most, "weights are narrower than the network")
-    require(len(sizes) <= 10 * len(weights), "there are fewer weights than layers")
+    require(max(estimator._fitted_params["latent_dim"], *levels, 0) <= most, "weights are narrower than what they read")
     with limited_variables(sum(w.nbytes for w in weights)):
         network = estimator._rebuild_network(seed)
     require(len(network.weights) == len(weights), f"there are {len(weights)} weights of {len(network.weights)}")

@@ -7,12 +7,13 @@ from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import SelfTrainingClassifier
 
+from keras_ssvae._compat.sklearn import check_machines
 from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import Stratum
 from keras_ssvae.estimators.mixins import LabelPredictorMixin
 from keras_ssvae.estimators.parameters import NOT_NEGATIVE, POSITIVE, HasMethods, StrOptions, estimator, param
-from keras_ssvae.models.softmax_svc import SoftmaxSVC, check_machines
+from keras_ssvae.models.softmax_svc import SoftmaxSVC
 from keras_ssvae.models.vae import VAE
 from keras_ssvae.networks import inference
 from keras_ssvae.registry import require

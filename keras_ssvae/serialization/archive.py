@@ -89,7 +89,7 @@ class Archive:
     Raises
     ------
     ValueError
-        If there are too many members, if they would be too large, or are encrypted or compressed in another way than by DEFLATE.
+        If there are too many members, if they would be too large, are encrypted, or compressed by anything but DEFLATE.
     """
 
     def __init__(self, file: typing.BinaryIO, size: int, names: str, comment: int = 0) -> None:

@@ -111,7 +111,7 @@ def _dataset_bytes(group, depth=0):
 
 @contextlib.contextmanager
 def limited_variables(size: int) -> Iterator[None]:
-    """Inside the block, a variable is refused by a ValueError before it takes memory, if all come to more than about `size` bytes.
+    """Inside the block, variables of about `size` bytes can be made; the next one is a ValueError before it takes memory.
 
     A layer can ask for any number of weights in a few letters; what a file may ask for are the weights that it has.
     """
