@@ -29,10 +29,10 @@ def rewrite(path, edit):
     write_sealed(path, members)
 
 
-def npy(array):
+def npy(array, allow_pickle=False):
     """An array as the content of a member."""
     buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
+    np.save(buffer, array, allow_pickle=allow_pickle)
     return buffer.getvalue()
 
 
@@ -52,6 +52,17 @@ def at(tree, path):
     for key in path:
         tree = tree[key]
     return tree
+
+
+def edited(tree, **changes):
+    """A copy of a header with other trees for some attributes, wherever their names stand."""
+    if isinstance(tree, dict):
+        return {key: edited(value, **changes) for key, value in tree.items()}
+    if not isinstance(tree, list):
+        return tree
+    if len(tree) == 2 and isinstance(tree[0], str) and tree[0] in changes:
+        return [tree[0], changes[tree[0]]]
+    return [edited(value, **changes) for value in tree]
 
 
 def replaced(tree, path, value):

@@ -131,6 +131,9 @@ class Levels(Column):
         if isinstance(self.dtype, pd.CategoricalDtype):
             same = self.dtype.categories.tolist() == self.levels and bool(self.dtype.ordered) == self.is_ordered
             require(same, "levels of a column are not those of its dtype")
+        codes = np.arange(float(len(self.levels)))
+        again = self.numbers(pd.Series(self.values(codes)).astype(self.dtype))
+        require(np.array_equal(again, codes), "levels of a column are not such as its dtype has")
 
     def numbers(self, series: pd.Series) -> np.ndarray:
         if isinstance(series.dtype, pd.CategoricalDtype):  # its categories may be others, or stand in another order

@@ -36,6 +36,8 @@ def _check_numbers(table, shape):
         value = getattr(table, name)
         positive = not name.endswith("scale_") or (value > 0).all()
         require(positive and not np.isnan(value).any(), f"{name} is not a number, or no scale, for some columns")
+    for one, other in (("center_", "scale_"), ("link_center_", "link_scale_"), ("minimum_", "maximum_")):
+        require(getattr(table, one).dtype == getattr(table, other).dtype, f"{one} and {other} have different dtypes")
     gaps = np.isnan(table.minimum_)
     require((gaps == np.isnan(table.maximum_)).all(), "only one end of a column is known")
     require((table.minimum_ <= table.maximum_)[~gaps].all(), "the range of a column is empty")

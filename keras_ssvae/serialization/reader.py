@@ -184,7 +184,7 @@ def _dtype(name):
 
 
 def _check_dtype(dtype):
-    known = dtype.kind in "biufcSUmM" and dtype.fields is None and dtype.subdtype is None
+    known = dtype.kind in "biufSUmM" and dtype.fields is None and dtype.subdtype is None
     require(known and dtype.itemsize <= MAX_ITEM, f"{dtype!r:.60} is no dtype of an array that load reads")
 
 
