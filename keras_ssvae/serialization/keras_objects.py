@@ -44,13 +44,15 @@ def check_config(config: typing.Any) -> None:
 
 def _is_known(config):
     name, module, registered = (config.get(key) for key in ("class_name", "module", "registered_name"))
+    if not isinstance(name, str):
+        return False
     if name in PLAIN:
         return True
     if isinstance(registered, str) and keras.saving.get_registered_object(registered) is not None:
         return True
     if name == "function":
         return module == "builtins" and hasattr(keras.activations, str(config.get("config")))
-    if not isinstance(name, str) or not isinstance(module, str) or name in RUN_OR_READ or module.split(".")[0] != "keras":
+    if not isinstance(module, str) or name in RUN_OR_READ or module.split(".")[0] != "keras":
         return False
     found = getattr(sys.modules.get(module), name, None)  # nothing is imported
     return isinstance(found, type) and issubclass(found, BASES)
