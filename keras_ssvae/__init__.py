@@ -24,6 +24,7 @@ _MODULE_OF = {
     "M1": "models",
     "M1M2": "models",
     "M2": "models",
+    "ModelFileError": "registry",
     "ReconstructionDisplay": "plotting.rows",
     "SamplesDisplay": "plotting.rows",
     "SemiSupervisedGAN": "models",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from keras_ssvae.plotting.curves import *
     from keras_ssvae.plotting.latent_space import *
     from keras_ssvae.plotting.rows import *
+    from keras_ssvae.registry import ModelFileError as ModelFileError
     from keras_ssvae.registry import register as register
     from keras_ssvae.training.progress import *
 else:

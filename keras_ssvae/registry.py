@@ -1,8 +1,13 @@
-"""Which classes a file may name: `load` makes these, and no others."""
+"""What a file may say: `load` makes registered classes, and no others, of states that pass their checks."""
 
 import typing
 
-__all__ = ["register"]
+__all__ = ["ModelFileError", "register"]
+
+
+class ModelFileError(ValueError):
+    """A file that `load` refuses: it was damaged or altered, or is none that `save` wrote."""
+
 
 _registered: dict[str, type] = {}  # the one list of what `load` may make, besides scikit-learn's and Keras' own
 
@@ -10,7 +15,9 @@ _registered: dict[str, type] = {}  # the one list of what `load` may make, besid
 def register(cls: type | None = None, *, name: str | None = None) -> typing.Any:
     """Class decorator: objects of the class, a family of yours for one, may be saved and loaded.
 
-    `load` makes registered classes only, and finds them by this name: register them before.
+    `load` makes registered classes only, and finds them by this name: register them before. Where a class has a method
+    `_check_loaded`, it is called on each object that comes from a file, and raises a ValueError unless all attributes are as
+    they should be.
 
     Parameters
     ----------
@@ -43,3 +50,15 @@ def registered_name(cls: type) -> str | None:
 def registered_class(name: str) -> type | None:
     """The class that is registered under a name, None if there is none."""
     return _registered.get(name)
+
+
+def require(condition: object, wrong: str) -> None:
+    """Raise a ValueError that says what is wrong with a state from a file, unless the condition holds."""
+    if not condition:
+        raise ValueError(wrong)
+
+
+def require_keys(name: str, state: dict, wanted: set[str]) -> None:
+    """Raise a ValueError unless a state has these attributes and no others."""
+    if set(state) != wanted:
+        raise ValueError(f"{name} lacks {sorted(wanted - set(state))}, or should not have {sorted(set(state) - wanted)}")

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from columns import COLUMNS, WITHOUT_GAPS, with_gaps
+from model_files import npy, read_members, rewrite, write_sealed
 from sklearn.exceptions import NotFittedError
 
 import keras_ssvae
@@ -507,17 +508,6 @@ def test_a_class_that_is_defined_again_takes_its_own_place():
 # What load refuses
 
 
-def rewrite(path, edit):
-    """Change the header of a file by `edit`, which gets it as a dict and may return another one."""
-    with zipfile.ZipFile(path) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    header = json.loads(files["estimator.json"])
-    header = edit(header) or header
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in {**files, "estimator.json": json.dumps(header)}.items():
-            archive.writestr(name, content)
-
-
 def put(parameter, tree):
     """An edit that replaces the tree of a parameter."""
 
@@ -529,7 +519,7 @@ def put(parameter, tree):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="No such file: .*model"):
+    with pytest.raises(FileNotFoundError, match="No such file .*model"):
         load(tmp_path / "model")
 
 
@@ -538,7 +528,7 @@ def test_a_file_that_is_not_ours(content, tmp_path):
     (tmp_path / "model").write_bytes(content)
     with pytest.raises(ValueError, match="'.*model' is not a file that keras_ssvae wrote"):
         load(tmp_path / "model")
-    with pytest.raises(ValueError, match="is not a file that keras_ssvae wrote"):
+    with pytest.raises(IsADirectoryError):
         load(tmp_path)
 
 
@@ -640,12 +630,10 @@ class Trap:
 
 
 def test_an_array_of_objects_is_not_unpickled(saved, tmp_path):
-    buffer = io.BytesIO()
-    np.save(buffer, np.array([Trap(tmp_path / "sprung")], object), allow_pickle=True)
-    with zipfile.ZipFile(saved, "a") as archive:
-        archive.writestr("trap.npy", buffer.getvalue())
-    rewrite(saved, put("classes", {"array": "trap.npy"}))
-    with pytest.raises(ValueError, match="model'"):
+    trap = npy(np.array([Trap(tmp_path / "sprung")], object), allow_pickle=True)
+    write_sealed(saved, {**read_members(saved), "999.npy": trap})
+    rewrite(saved, put("classes", {"array": "999.npy"}))
+    with pytest.raises(ValueError, match="is no dtype of an array that load reads"):
         load(saved)
     assert not (tmp_path / "sprung").exists()
 
@@ -655,10 +643,9 @@ def test_code_inside_a_keras_model_is_not_run(saved, tmp_path, monkeypatch):
     model = keras.Sequential([keras.Input((5,)), keras.layers.Lambda(lambda x: [x, open("sprung", "w").close()][0])])
     model.save("trap.keras")
     os.unlink("sprung")  # made where the model was, and not to be made again
-    with zipfile.ZipFile(saved, "a") as archive:
-        archive.write("trap.keras")
-    rewrite(saved, put("encoder", {"model": "trap.keras"}))
-    with pytest.raises(ValueError, match="model'"):
+    write_sealed(saved, {**read_members(saved), "999.keras": Path("trap.keras").read_bytes()})
+    rewrite(saved, put("encoder", {"model": "999.keras"}))
+    with pytest.raises(ValueError, match="it names 'Lambda' of 'keras.layers', which load does not make"):
         load(saved)
     assert not os.path.exists("sprung")
 

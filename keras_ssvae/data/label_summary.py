@@ -10,7 +10,7 @@ from sklearn.linear_model import ridge_regression
 from sklearn.neighbors import NearestNeighbors
 
 from keras_ssvae.data.rows import canonical_order
-from keras_ssvae.registry import register
+from keras_ssvae.registry import register, require
 
 __all__ = []
 
@@ -46,6 +46,14 @@ class LabelSummary:
     agreement: float  # see `label_agreement`; 1 without labels, if there are classes
     signal: float = 1.0
     advised: bool = False  # whether experts say what the classes of rows may be
+
+    def _check_loaded(self):
+        weight, shares = self.class_weight, (self.agreement, self.signal)
+        numbers = isinstance(weight, np.ndarray) and weight.ndim == 1 and weight.dtype.kind in "fiu"
+        require(numbers and np.isfinite(weight).all() and (weight >= 0).all(), "weights of classes are none")
+        require(isinstance(self.rows_per_label, float) and 0 <= self.rows_per_label < math.inf, "rows_per_label is none")
+        require(all(isinstance(share, float) and 0 <= share <= 1 for share in shares), "agreement or signal is no share")
+        require(isinstance(self.advised, bool), "advised is no truth value")
 
 
 def summarise_labels(

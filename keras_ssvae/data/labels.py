@@ -9,7 +9,7 @@ from numpy import typing as npt
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 
-from keras_ssvae.registry import register
+from keras_ssvae.registry import register, require, require_keys
 
 __all__ = ["UNLABELED", "LabelCodec", "UnlabeledWarning", "distinct_labels", "is_unlabeled"]
 
@@ -228,6 +228,14 @@ class LabelCodec:
                 f"The classes are {_listed(self.classes_)}."
             )
         return y_index
+
+    def _check_loaded(self):
+        require_keys(type(self).__name__, vars(self), {"classes", "unlabeled", "classes_"})
+        labels = self.classes_
+        require(isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "biufUO", "classes_ are no labels")
+        is_once = len(pd.unique(labels)) == len(labels) and not is_unlabeled(labels, self.unlabeled).any()
+        require(is_once, "classes_ hold a label twice, or a missing one")
+        require((np.argsort(labels) == np.arange(len(labels))).all(), "classes_ are not sorted")
 
     def _read(self, y, n_rows):
         values = _column(y, "y")

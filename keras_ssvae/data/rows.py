@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from keras_ssvae.registry import register
+from keras_ssvae.registry import register, require, require_keys
 
 __all__ = ["LazyRows", "PreparedRows"]
 
@@ -72,6 +72,13 @@ class PreparedRows:
     def order(self) -> np.ndarray:
         """See `canonical_order`."""
         return canonical_order(**self._own)
+
+    def _check_loaded(self):
+        require_keys("PreparedRows", vars(self), {"arrays"})
+        arrays = self.arrays if isinstance(self.arrays, dict) else {}
+        require(all(isinstance(a, np.ndarray) and a.ndim and a.dtype.kind in "biuf" for a in arrays.values()), "rows are none")
+        require("x" in arrays and len({len(a) for a in arrays.values()}) == 1, "arrays of rows have several lengths")
+        require(all(np.isfinite(a).all() for a in arrays.values()), "rows hold values that are not finite")
 
     def __getitem__(self, rows: typing.Any) -> PreparedRows:
         return PreparedRows(**{name: values[rows] for name, values in self.arrays.items()})

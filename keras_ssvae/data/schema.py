@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sparse
 
-from keras_ssvae.data.schema_columns import Numbers, cast, learn_column
-from keras_ssvae.registry import register
+from keras_ssvae.data.schema_columns import Column, Numbers, cast, learn_column
+from keras_ssvae.registry import register, require, require_keys
 
 __all__ = ["Schema"]
 
@@ -89,6 +89,22 @@ class Schema:
         if isinstance(X, pd.DataFrame):
             return result
         return self._wrap(result) if _is_polars(X) else result.to_numpy(dtype=getattr(X, "dtype", self.dtype))
+
+    def _check_loaded(self):
+        require_keys("Schema", vars(self), {"container", "dtype", "names", "columns"})
+        is_array, names, columns = self.container == "array", self.names, self.columns
+        require(is_array or self.container in ("frame", "polars"), f"{self.container!r:.60} is no container")
+        if columns is None:
+            require(is_array and names is None and isinstance(self.dtype, np.dtype), "an array has columns or no dtype")
+            require(self.dtype.kind in "biufO", f"{self.dtype} is no dtype of an array of numbers")
+            return
+        require(isinstance(columns, list) and all(isinstance(column, Column) for column in columns), "columns are none")
+        require((names is None) == is_array, "a frame has no names of columns, or an array has")
+        require(names is None or isinstance(names, pd.Index) and len(names) == len(columns), "columns have other names")
+        require(self.dtype is None or isinstance(self.dtype, np.dtype), "the dtype is none")
+        if columns:
+            again = self.read(self._frame(np.zeros((1, len(columns))), None))
+            require(again.shape == (1, len(columns)), "columns do not hold values as they should")
 
     def _frame(self, values, index):
         columns = [

@@ -13,11 +13,12 @@ import pandas as pd
 from numpy import typing as npt
 from pandas.api import types
 
-from keras_ssvae.registry import register
+from keras_ssvae.registry import register, require, require_keys
 
 __all__ = ["ColumnWarning"]
 
 MAX_LEVELS = 100  # of a column of categories; what is rarer counts as missing
+GRIDS = (86400.0, 3600.0, 60.0, 1.0, 1e-3, 1e-6)  # seconds, of times
 
 
 class ColumnWarning(UserWarning):
@@ -44,6 +45,15 @@ class Column:
     def values(self, numbers_: np.ndarray) -> object:
         """What numbers stand for: an array or a Series, missing where they are NaN; `Schema` puts it into the dtype."""
         raise TypeError(f"{type(self).__name__} defines no values")
+
+    def _check_loaded(self):
+        require_keys(type(self).__name__, vars(self), {field.name for field in dataclasses.fields(self)})
+        require(isinstance(self.dtype, (np.dtype, pd.api.extensions.ExtensionDtype)), "the dtype of a column is none")
+        for name, kind in (("is_integer", bool), ("is_ordered", bool), ("is_day", bool), ("levels", list)):
+            require(isinstance(getattr(self, name, kind()), kind), f"{name} of a column is none")
+        require(getattr(self, "grid", 1.0) in GRIDS, f"{getattr(self, 'grid', None)!r:.60} is no grid of times")
+        for name in ("format", "zone"):
+            require(isinstance(getattr(self, name, None), (str, type(None))), f"{name} of a column is none")
 
 
 @register
@@ -114,6 +124,16 @@ class Levels(Column):
             warnings.warn(message, ColumnWarning, stacklevel=2)
         order = sorted(counts.index, key=lambda level: (-counts[level], type(level).__name__, level))[:MAX_LEVELS]
         return cls(series.dtype, sorted(order, key=lambda level: (type(level).__name__, level)))
+
+    def _check_loaded(self):
+        super()._check_loaded()
+        require(len(set(self.levels)) == len(self.levels) > 0, "levels of a column repeat, or there are none")
+        if isinstance(self.dtype, pd.CategoricalDtype):
+            same = self.dtype.categories.tolist() == self.levels and bool(self.dtype.ordered) == self.is_ordered
+            require(same, "levels of a column are not those of its dtype")
+        codes = np.arange(float(len(self.levels)))
+        again = self.numbers(pd.Series(self.values(codes)).astype(self.dtype))
+        require(np.array_equal(again, codes), "levels of a column are not such as its dtype has")
 
     def numbers(self, series: pd.Series) -> np.ndarray:
         if isinstance(series.dtype, pd.CategoricalDtype):  # its categories may be others, or stand in another order
@@ -227,7 +247,7 @@ def _python_objects(numbers_, convert):
 def _grid(seconds):
     """The coarsest of day, hour, minute, second and millisecond on which all times lie; else a microsecond."""
     micros = np.rint(seconds[~np.isnan(seconds)] * 1e6)
-    return next((grid for grid in (86400.0, 3600.0, 60.0, 1.0, 1e-3) if np.all(micros % (grid * 1e6) == 0)), 1e-6)
+    return next((grid for grid in GRIDS[:-1] if np.all(micros % (grid * 1e6) == 0)), GRIDS[-1])
 
 
 def learn_column(series: pd.Series, name: object) -> Column:

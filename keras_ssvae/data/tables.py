@@ -9,14 +9,20 @@ from keras_ssvae.data.column_kinds import choose_kind, kind_names, scale_column,
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Schema
 from keras_ssvae.data.schema_columns import Identifiers, Levels
+from keras_ssvae.data.table_checks import check_table
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.kinds import ColumnGroup
-from keras_ssvae.registry import register
+from keras_ssvae.registry import register, require_keys
 
 __all__ = ["TablePreprocessor"]
 
 N_QUANTILES = 9
 MAX_QUANTILE_COLUMNS = 64
+ATTRIBUTES = {  # of a fitted table
+    "likelihood", "schema_", "row_shape_", "image_shape_", "n_columns_", "incomplete_", "minimum_", "maximum_", "kinds_",
+    "_order", "groups_", "center_", "scale_", "link_center_", "link_scale_", "_low", "_high", "_filler", "_is_code",
+    "graded_", "quantiles_",
+}  # fmt: skip
 BLOCK_CELLS = 2**17  # at a time in double precision: memory is for what is encoded
 
 
@@ -85,8 +91,11 @@ class TablePreprocessor:
             self._fit_image(flat, weight)
         else:
             self._fit_columns(flat, weight)
-        self.quantiles_ = np.full((self.n_columns_, N_QUANTILES), np.nan, np.float32)
+        self.quantiles_ = self._no_quantiles()
         return self
+
+    def _no_quantiles(self):
+        return np.full((self.n_columns_, N_QUANTILES), np.nan, np.float32)
 
     def _fit_image(self, flat, weight):
         name, accepted = "bernoulli" if self.likelihood == "auto" else self.likelihood, kind_names(images=True)
@@ -205,11 +214,26 @@ class TablePreprocessor:
 
     def _set_scales(self, center, scale, link_center, link_scale):
         self.center_, self.scale_, self.link_center_, self.link_scale_ = center, scale, link_center, link_scale
+        self._set_supports()
+
+    def _set_supports(self):
+        """What follows from the kinds alone."""
         # values are put into the support: a row from far outside is strange, and no error
         self._low = self._by_column(lambda kind, n_levels: kind.support[0])
         self._high = self._by_column(lambda kind, n_levels: n_levels - 1.0 if kind.is_code else kind.support[1])
         self._filler = self._by_column(lambda kind, n_levels: kind.filler)
         self._is_code = self._by_column(lambda kind, n_levels: kind.is_whole)
+
+    def is_code(self, group: ColumnGroup) -> bool:
+        """Whether the columns of a group hold codes of levels."""
+        return LIKELIHOODS[group.kind].kind.is_code
+
+    def _check_loaded(self):
+        if "quantiles_" not in vars(self):  # files that were written before there were any
+            self.quantiles_ = self._no_quantiles()
+        require_keys("TablePreprocessor", vars(self), ATTRIBUTES)
+        check_table(self, N_QUANTILES)
+        self._set_supports()
 
     def _by_column(self, fact):
         """What a function says of each group's kind and number of levels, for each of its columns."""

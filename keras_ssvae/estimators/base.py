@@ -24,6 +24,7 @@ from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
 from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.fit_data import prepare
+from keras_ssvae.estimators.loading import restore
 from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, HasMethods, Interval, estimator, param
 from keras_ssvae.networks import inference
 from keras_ssvae.nn.layers import dtype_policy
@@ -340,6 +341,14 @@ class GenerativeEstimator(BaseEstimator):
 
     def __setstate__(self, state):
         super().__setstate__(serialization.unpack_network(type(self).__new__(type(self)), state))
+
+    @classmethod
+    def _from_file(cls, state):
+        """The fitted estimator of what a file says; a ValueError unless all of it fits together."""
+        return restore(cls, state)
+
+    def _check_loaded(self):
+        """Raise a ValueError unless the attributes that a family adds, from a file, fit the others."""
 
     def _rebuild_network(self, seed):
         """The network of this fitted estimator, with untrained weights."""

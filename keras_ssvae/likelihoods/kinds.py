@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from keras_ssvae.registry import register
+from keras_ssvae.registry import register, require
 
 __all__ = ["ColumnGroup", "ColumnKind"]
 
@@ -101,3 +101,8 @@ class ColumnGroup:
     start: int
     stop: int
     n_levels: int = 0
+
+    def _check_loaded(self):
+        numbers = (self.start, self.stop, self.n_levels)
+        require(all(type(n) is int for n in numbers), "a group of columns has no numbers of columns")
+        require(0 <= self.start < self.stop and self.n_levels >= 0, "a group of columns has impossible numbers of columns")

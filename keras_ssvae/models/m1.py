@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 from sklearn.semi_supervised import SelfTrainingClassifier
 
+from keras_ssvae._compat.sklearn import check_machines
 from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import Stratum
@@ -15,6 +16,7 @@ from keras_ssvae.estimators.parameters import NOT_NEGATIVE, POSITIVE, HasMethods
 from keras_ssvae.models.softmax_svc import SoftmaxSVC
 from keras_ssvae.models.vae import VAE
 from keras_ssvae.networks import inference
+from keras_ssvae.registry import require
 from keras_ssvae.seeding import isolated_seed
 
 __all__ = ["M1"]
@@ -91,6 +93,35 @@ class M1(LabelPredictorMixin, VAE):
             "_codes_of_class": [z[predicted == k][:KEPT] for k in range(n_classes)],
             "_labeled_rows": (rows[labeled], weight[labeled]),
         }
+
+    def _check_loaded(self):
+        n_classes, dim = self._codec.n_classes, self._fitted_params["latent_dim"]
+        prior, codes = self._prior, self._codes_of_class
+        require(isinstance(prior, np.ndarray) and prior.shape == (n_classes,) and prior.dtype.kind == "f", "its prior is none")
+        require((prior > 0).all() and np.isclose(prior.sum(), 1.0), "its class prior is none")
+        require(isinstance(codes, list) and len(codes) == n_classes and any(map(len, codes)), "it has no codes of each class")
+        for code in codes:
+            numbers = isinstance(code, np.ndarray) and code.ndim == 2 and code.shape[1] == dim and code.dtype.kind == "f"
+            require(numbers and np.isfinite(code).all(), "codes of a class are none")
+        rows, weight = self._labeled_rows
+        require(isinstance(rows, PreparedRows) and isinstance(weight, np.ndarray), "it has no labelled rows")
+        require(rows.x.shape[1:] == (self.table_.n_columns_,) and weight.shape == (len(rows),), "labelled rows are none")
+        inside = ((rows.y >= 0) & (rows.y < n_classes)).all()
+        require(inside and np.isfinite(weight).all() and (weight > 0).all(), "labelled rows have no labels or weights")
+        self._check_classifier(n_classes, dim)
+
+    def _check_classifier(self, n_classes, dim):
+        """It answers for a row of latent variables as it should; its arrays are its own affair."""
+        classifier = self.classifier_
+        if classifier is None:
+            return
+        require(hasattr(classifier, "predict_proba"), "its classifier is none")
+        check_machines(classifier)
+        require(classifier.n_features_in_ == dim, "its classifier reads other latent variables")
+        known = getattr(classifier, "classes_", None)
+        whole = known is None or isinstance(known, np.ndarray) and known.dtype.kind == "i" and known.ndim == 1
+        require(whole and (known is None or set(known) <= set(range(n_classes))), "its classifier knows other classes")
+        require(np.isfinite(_logits(classifier, np.zeros((1, dim)), n_classes)).all(), "its classifier gives no numbers")
 
     @property
     def _class_prior(self):

@@ -1,0 +1,9 @@
+"""One fitted state: pickle, `save` and `load`. `load` reads data, checks all of it, and executes none of it.
+
+A fitted estimator is its parameters, its attributes, and the weights of its network. The network itself is a pure function of
+the first two, so it is built again and given its weights.
+"""
+
+from keras_ssvae.serialization.model_file import FORMAT, load, pack_network, save, unpack_network
+
+__all__ = ["FORMAT", "load", "pack_network", "save", "unpack_network"]

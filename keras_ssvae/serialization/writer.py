@@ -1,0 +1,112 @@
+"""Values -> a tree for JSON, and members for what JSON cannot hold. A tagged value is a dict with the one key of its tag."""
+
+import io
+import typing
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from keras_ssvae.registry import registered_name
+from keras_ssvae.seeding import isolated_seed
+from keras_ssvae.serialization.keras_objects import check_config, model_bytes, optimizer_config
+from keras_ssvae.serialization.sklearn_classes import sklearn_class
+
+__all__ = ["Writer"]
+
+
+class Writer:
+    """What it has written so far: members, name -> content."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, bytes] = {}
+
+    def _member(self, suffix, content):
+        name = f"{len(self.members)}.{suffix}"
+        self.members[name] = content
+        return name
+
+    def tree(self, value: typing.Any, where: str) -> typing.Any:
+        """A value as a tree; a TypeError that says where it is if it cannot be written as data."""
+        if value is None or isinstance(value, (bool, int, float, str)) and not isinstance(value, np.generic):
+            return value
+        if isinstance(value, list):
+            return [self.tree(v, where) for v in value]
+        if isinstance(value, dict):
+            return {"dict": [[self.tree(k, where), self.tree(v, f"{where}.{k}")] for k, v in value.items()]}
+        if isinstance(value, tuple):
+            return {"tuple": self.tree(list(value), where)}
+        if isinstance(value, np.ndarray):
+            return self._array(value, where)
+        if isinstance(value, np.generic):
+            return {"scalar": self._array(np.asarray(value), where)}
+        written = self._of_pandas(value, where) or self._of_classes(value, where) or self._of_keras(value, where)
+        if written is None:
+            raise TypeError(f"save cannot write {where} = {value!r} as data; set it to None or use pickle.")
+        return written
+
+    def _of_pandas(self, value, where):
+        if isinstance(value, pd.Index):
+            dtype = None if isinstance(value, pd.MultiIndex) else value.dtype
+            return {"index": self.tree([list(value.names), value.tolist(), dtype], where)}
+        if isinstance(value, pd.Series):
+            return {"series": self.tree(value.tolist(), where)}
+        if isinstance(value, pd.DataFrame):
+            if not isinstance(value.index, pd.RangeIndex):
+                return {"named": self.tree([value.index, value.reset_index(drop=True)], where)}
+            return {"frame": [[str(name), self.tree(list(column), where)] for name, column in value.items()]}
+        if isinstance(value, pd.CategoricalDtype):
+            return {"categories": [self.tree(value.categories, where), bool(value.ordered)]}
+        if isinstance(value, (np.dtype, pd.api.extensions.ExtensionDtype)) and _dtype_name(value) is not None:
+            return {"dtype": _dtype_name(value)}
+        if isinstance(value, pd.Interval):
+            return {"interval": self.tree([value.left, value.right, value.closed], where)}
+        return {"missing": None} if value is pd.NA else None
+
+    def _of_classes(self, value, where):
+        name = registered_name(type(value))
+        if name is not None and not isinstance(value, BaseEstimator):
+            return {"part": [name, self.tree(value.__dict__, where)]}
+        if not isinstance(value, BaseEstimator) or name is None and sklearn_class(type(value).__name__) is not type(value):
+            return None
+        state = [[key, self.tree(part, f"{where}.{key}")] for key, part in value.__getstate__().items()]
+        return {"estimator": [type(value).__module__, name or type(value).__name__, {"dict": state}]}
+
+    def _of_keras(self, value, where):
+        own = type(value).__module__.startswith("keras.")
+        try:
+            if isinstance(value, keras.Model):
+                with isolated_seed(0):  # Keras draws from the global generators when it makes layers
+                    return {"model": self._member("keras", model_bytes(value))}
+            if own and isinstance(value, keras.optimizers.Optimizer):
+                return {"optimizer": optimizer_config(value)}
+            if own and isinstance(value, keras.layers.Layer):
+                config = keras.saving.serialize_keras_object(value)
+                check_config(config)
+                return {"layer": config}
+        except (TypeError, ValueError, NotImplementedError) as error:  # layers that Keras cannot find by name, or code
+            raise TypeError(f"save cannot write {where} = {value!r} as data; set it to None or use pickle.") from error
+        return None
+
+    def _array(self, value, where):
+        if value.dtype == object:
+            return {"objects": [self.tree(v, where) for v in value.tolist()]}
+        buffer = io.BytesIO()
+        np.save(buffer, value, allow_pickle=False)
+        return {"array": self._member("npy", buffer.getvalue())}
+
+
+def _dtype_name(dtype):
+    """What `pandas.api.types.pandas_dtype` reads; None for a dtype without such a name."""
+    if isinstance(dtype, np.dtype):
+        return "object" if dtype.kind == "O" else dtype.str
+    name = str(dtype)
+    if isinstance(dtype, pd.StringDtype) and dtype.na_value is pd.NA:
+        name = f"string[{dtype.storage}]"
+    if isinstance(dtype, pd.ArrowDtype) and name == "string[pyarrow]":  # which is the name of another dtype
+        name = "utf8[pyarrow]"
+    try:
+        return name if pd.api.types.pandas_dtype(name) == dtype else None
+    except (NotImplementedError, TypeError):
+        return None
