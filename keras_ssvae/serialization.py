@@ -23,8 +23,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 import keras_ssvae
+from keras_ssvae._compat.keras import isolated_seed
 from keras_ssvae.registry import registered_class, registered_name
-from keras_ssvae.seeding import isolated_seed
 
 __all__ = ["load", "save"]
 
@@ -76,7 +76,7 @@ def save(estimator: typing.Any, path: str | os.PathLike) -> None:
         )
     state = pack_network(estimator.__dict__)
     writer = _Writer()
-    with isolated_seed(0):  # Keras draws from the global generators when it makes layers
+    with isolated_seed(0):  # Keras draws seeds when it makes layers
         fitted = state["_fitted_params"] = dict(state["_fitted_params"])
         for holder in (state, fitted):
             for name in ("encoder", "decoder"):
