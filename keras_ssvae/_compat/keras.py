@@ -18,8 +18,8 @@ _generator: contextvars.ContextVar = contextvars.ContextVar("generator", default
 class _SeedSource:
     """What Keras takes for Python's module `random`: that module, and inside `isolated_seed` a generator of the block.
 
-    Keras draws a seed from it for each initializer and each layer of noise that is given none. These may stand in a model of the
-    user's, so that they cannot all be given one; and to seed the module itself would be noticed by all other threads.
+    Keras draws a seed from it for each initializer and each layer of noise that is given none. These may stand in a model of
+    the user's, so that they cannot all be given one; and to seed the module itself would be noticed by all other threads.
     """
 
     def __getattr__(self, name: str) -> typing.Any:
