@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import keras_ssvae
 from keras_ssvae._compat.keras import isolated_seed
+from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.registry import registered_class, registered_name
 
 __all__ = ["load", "save"]
@@ -121,6 +122,7 @@ def load(path: str | os.PathLike) -> typing.Any:
         if not os.path.exists(path):
             raise FileNotFoundError(f"No such file: {os.fspath(path)!r}.")
         raise ValueError(f"{os.fspath(path)!r} is not a file that keras_ssvae wrote.")
+    check_threads()
     try:
         with zipfile.ZipFile(path) as archive, isolated_seed(0):
             return _read(archive)
