@@ -152,3 +152,45 @@ def test_a_new_process_fits_and_answers_as_this_one(way, data):
     for mine, theirs in zip(model.network_.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(answer, model.predict_proba(data[0]))
+
+
+BITS = """
+import hashlib, os, sys
+sys.path.insert(0, {tests!r})
+if {pinned}:
+    os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
+import numpy as np
+from instances import make
+import keras_ssvae as ks
+rng = np.random.RandomState(0)
+y = rng.randint(3, size=600)
+X = rng.standard_normal((600, 12)) + y[:, None]
+for name in {order}:
+    settings = {{"hidden_layer_sizes": (64, 64), "epochs": 3, "batch_size": 64, "jit_compile": False}}
+    model = make(getattr(ks, name), **settings).fit(X, np.where(np.arange(600) < 90, y, -1))
+    bits = b"".join(v.numpy().tobytes() for v in model.network_.trainable_variables) + model.transform(X).tobytes()
+    print(name, hashlib.sha256(bits).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_a_table_gives_the_same_bits_on_any_number_of_threads_and_in_any_order():
+    def run(threads, pinned, order):
+        settings = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), str(threads))
+        program = BITS.format(tests=str(Path(__file__).parent), pinned=pinned, order=order)
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, **settings},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        return done.stdout.split("\n")[:-1]
+
+    can_pin = hasattr(os, "sched_setaffinity")
+    first = run(1, False, ("SemiSupervisedVAE", "VAE"))
+    second = run(2, can_pin, ("VAE", "SemiSupervisedVAE", "VAE"))  # the last on a step that is there already
+    assert len(first) == 2
+    assert set(second) == set(first)
+    assert set(run(2, False, ("VAE",))) < set(first)
