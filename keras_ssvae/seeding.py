@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-__all__ = ["derive_seeds", "seeded"]
+__all__ = ["derive_seeds"]
 
 
 def derive_seeds(random_state: typing.Any, count: int) -> list[int]:

@@ -4,7 +4,7 @@ import functools
 import typing
 from collections.abc import Callable
 
-__all__ = ["consistent"]
+__all__ = []
 
 M = typing.TypeVar("M", bound=Callable)
 
