@@ -1,17 +1,12 @@
 """Randomness that follows ``random_state`` and leaves the user's generators alone."""
 
-import contextlib
-import random
-import threading
 import typing
-from collections.abc import Iterator
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-__all__ = ["derive_seeds", "isolated_seed"]
-
-_lock = threading.RLock()  # the generators belong to the whole process
+__all__ = ["derive_seeds"]
 
 
 def derive_seeds(random_state: typing.Any, count: int) -> list[int]:
@@ -29,26 +24,10 @@ def derive_seeds(random_state: typing.Any, count: int) -> list[int]:
     return [int(s) for s in check_random_state(random_state).randint(2**31 - 1, size=count)]
 
 
-@contextlib.contextmanager
-def isolated_seed(seed: int, alone: bool = True) -> Iterator[None]:
-    """Seed Python's and NumPy's global generators inside the block, and put both back afterwards.
-
-    Keras layers draw the seed of an initializer from Python's ``random``; inside this block it is the same at every run.
-
-    Parameters
-    ----------
-    seed : int
-        In [0, 2**32).
-    alone : bool, default=True
-        Whether only one thread at a time is inside such a block. False where code of the user's runs, which may wait for
-        threads of its own.
-    """
-    with _lock if alone else contextlib.nullcontext():
-        python_state, numpy_state = random.getstate(), np.random.get_state()
-        random.seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)
+def seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
+    """The estimator itself, which may be nested as a pipeline is, with the seed as random state wherever it has None."""
+    params = estimator.get_params().items()
+    unset = {name: seed for name, value in params if value is None and f"__{name}".endswith("__random_state")}
+    if unset:  # a FrozenEstimator takes no parameter
+        estimator.set_params(**unset)
+    return estimator

@@ -1,9 +1,11 @@
 """One line an estimator: constructor arguments that make it quick, and the checks it is not expected to pass, with reasons."""
 
+import functools
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import keras_ssvae as ks
@@ -59,6 +61,37 @@ def one_worker(cls):
 def make(cls, **settings):
     """A quick estimator of a class."""
     return cls(**{**FAST[cls], "random_state": 0, **settings})
+
+
+def questions(model, X, y):
+    """Name -> function without arguments, of all that a fitted estimator can be asked of rows and labels."""
+    fields = {"score_samples": {"n_draws": 2}} if hasattr(model, "kl_warmup") else {}
+    of_rows = (
+        *("predict", "predict_proba", "predict_log_proba", "transform", "reconstruct", "impute", "score_samples"),
+        *("anomaly_score", "loss_terms"),
+    )
+    asked = {
+        name: functools.partial(getattr(model, name), X, **fields.get(name, {})) for name in of_rows if hasattr(model, name)
+    }
+    asked["sample"] = functools.partial(model.sample, 5, random_state=0)
+    if hasattr(model, "predict"):
+        asked["score"] = functools.partial(model.score, X, y)
+        asked["label_quality"] = functools.partial(ks.label_quality, model, X, y)
+    if hasattr(model, "inverse_transform"):
+        asked["inverse_transform"] = functools.partial(model.inverse_transform, np.ones((4, model.latent_dim)))
+        asked["get_feature_names_out"] = model.get_feature_names_out
+    if isinstance(model, ks.LadderVAE):
+        asked["levels"] = functools.partial(model.transform, X, level="all")
+    return asked
+
+
+def same(first, second):
+    """Whether two answers are the same, bit for bit, in the same columns."""
+    if isinstance(first, tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    if isinstance(first, pd.DataFrame):
+        return list(first.columns) == list(second.columns) and same(first.to_numpy(), second.to_numpy())
+    return np.array_equal(np.asarray(first), np.asarray(second))
 
 
 def assert_same_weights(first, second):

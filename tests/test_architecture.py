@@ -28,6 +28,11 @@ FLOORS = [
     {"augmentation"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# What would change for all threads of the process, even for a moment.
+OF_THE_PROCESS = re.compile(
+    r"\b(random\.seed|random\.set_state|random\.setstate|set_seed|set_random_seed|set_floatx|catch_warnings|simplefilter"
+    r"|filterwarnings|seterr|putenv|environ\[|setLevel|basicConfig|set_option|run_functions_eagerly|chdir)\b"
+)
 PRIVATE = re.compile(r"(?<![\w.])_[a-z]\w*")
 
 
@@ -95,6 +100,11 @@ def test_files_and_functions_are_short(path):
     assert text.count("\n") <= 450
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
     assert not [f"{node.name}: {node.end_lineno - node.lineno}" for node in functions if node.end_lineno - node.lineno > 60]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_nothing_of_the_process_is_set(path):
+    assert not OF_THE_PROCESS.findall(path.read_text())
 
 
 def defined_in(tree):

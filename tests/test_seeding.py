@@ -1,6 +1,7 @@
 """Randomness follows random_state, and the user's generators are neither read nor moved."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from keras_ssvae import SemiSupervisedVAE
-from keras_ssvae.seeding import derive_seeds, isolated_seed
+from keras_ssvae._compat.keras import isolated_seed
+from keras_ssvae.seeding import derive_seeds
 
 
 def next_numbers():
@@ -84,37 +86,49 @@ def test_what_is_no_random_state_is_refused():
 # isolated_seed
 
 
-def test_the_block_is_not_noticed_outside(untouched):
+def kernel():
+    """The weights of a layer that is given no seed."""
+    layer = keras.layers.Dense(3)
+    layer.build((None, 4))
+    return layer.kernel.numpy()
+
+
+def test_the_generators_do_what_they_do_outside_the_block(untouched):
     with isolated_seed(0):
-        next_numbers_of_python_and_numpy()
+        kernel()
 
 
-def test_not_even_if_it_fails(untouched):
+def test_a_block_that_fails_ends():
     with pytest.raises(KeyError), isolated_seed(0):
-        next_numbers_of_python_and_numpy()
         raise KeyError
+    state = random.getstate()
+    kernel()
+    assert random.getstate() != state
 
 
-def test_nor_if_blocks_are_nested(untouched):
+def test_the_seeds_are_those_of_pythons_generator():
+    random.seed(5)
+    expected = kernel()
+    with isolated_seed(5):
+        np.testing.assert_array_equal(kernel(), expected)
+
+
+def test_a_block_within_a_block_has_its_own_seeds():
     with isolated_seed(0):
-        first = random.random()
+        expected = [kernel(), kernel()]
+    with isolated_seed(0):
+        first = kernel()
         with isolated_seed(1):
-            random.random()
-        second = random.random()
-    with isolated_seed(0):
-        assert [random.random(), random.random()] == [first, second]
+            assert not np.array_equal(kernel(), expected[1])
+        np.testing.assert_array_equal([first, kernel()], expected)
 
 
-def next_numbers_of_python_and_numpy():
-    return random.random(), np.random.standard_normal()
-
-
-def test_the_numbers_inside_follow_the_seed():
-    drawn = []
-    for seed in (0, 0, 1):
-        with isolated_seed(seed):
-            drawn.append(next_numbers_of_python_and_numpy())
-    assert drawn[0] == drawn[1] != drawn[2]
+def test_a_block_is_that_of_its_thread():
+    with isolated_seed(0), ThreadPoolExecutor(1) as pool:
+        state = random.getstate()
+        assert pool.submit(random.getstate).result() == state
+        pool.submit(kernel).result()
+        assert random.getstate() != state  # as without a block, which is another thread's
 
 
 def test_weights_of_keras_layers_follow_the_seed():

@@ -1,10 +1,48 @@
-"""Private names of Keras: what its `fit` calls, what a model is made of, what an optimizer holds."""
+"""Private names of Keras: what its `fit` calls, what a model is made of, what an optimizer holds, where seeds come from."""
 
+import contextlib
+import contextvars
+import random
 import types
+import typing
+from collections.abc import Iterator
 
 import keras
+from keras.src.random import seed_generator
 
-__all__ = ["TrainableModel", "all_layers", "layer_below", "learning_rate_of", "variables_of"]
+__all__ = ["TrainableModel", "all_layers", "isolated_seed", "layer_below", "learning_rate_of", "variables_of"]
+
+_generator: contextvars.ContextVar = contextvars.ContextVar("generator", default=random)  # of each thread its own
+
+
+class _SeedSource:
+    """What Keras takes for Python's module `random`: that module, and inside `isolated_seed` a generator of the block.
+
+    Keras draws a seed from it for each initializer and each layer of noise that is given none. These may stand in a model of
+    the user's, so that they cannot all be given one; and to seed the module itself would be noticed by all other threads.
+    """
+
+    def __getattr__(self, name: str) -> typing.Any:
+        return getattr(_generator.get(), name)
+
+
+seed_generator.python_random = _SeedSource()
+
+
+@contextlib.contextmanager
+def isolated_seed(seed: int) -> Iterator[None]:
+    """Let the layers of Keras that this thread makes inside the block take their seeds from this one; no generator is touched.
+
+    Parameters
+    ----------
+    seed : int
+        Equal seeds give equal layers.
+    """
+    token = _generator.set(random.Random(seed))
+    try:
+        yield
+    finally:
+        _generator.reset(token)
 
 
 class TrainableModel(keras.Model):

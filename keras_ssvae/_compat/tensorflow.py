@@ -1,12 +1,55 @@
-"""Private names of TensorFlow: on which variables a graph function is executed."""
+"""Private names of TensorFlow: on which variables a graph function is executed, and whether it can be executed at all."""
 
+import os
 import typing
 from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import context
 
-__all__ = ["TransferableFunction"]
+__all__ = ["TransferableFunction", "check_threads"]
+
+
+def _runs():
+    """Whether TensorFlow has computed anything in this process, or in those from which it was forked."""
+    here = context.context_safe()
+    return here is not None and here._initialized
+
+
+def _is_alone():
+    """Whether this thread is the only one of the process, which no process is in which TensorFlow has computed anything."""
+    threads = "/proc/self/task"  # of Linux, where processes are forked
+    return os.path.isdir(threads) and len(os.listdir(threads)) == 1
+
+
+class _Threads:
+    """Whether TensorFlow's threads were lost: a process that is forked has no thread but the one that forked it."""
+
+    def __init__(self):
+        self.are_lost = _runs() and _is_alone()  # where a forked process is the first to import this file
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.note)
+
+    def note(self):
+        self.are_lost = self.are_lost or _runs()
+
+
+_THREADS = _Threads()
+
+
+def check_threads() -> None:
+    """Raise a RuntimeError where TensorFlow would wait for ever: in a process forked from one in which it had threads.
+
+    They cannot be started again: they belong to the process, not to TensorFlow's context, which could be made anew. A process
+    that is forked before TensorFlow computes anything has threads of its own.
+    """
+    if _THREADS.are_lost:
+        raise RuntimeError(
+            "This process was forked from one in which TensorFlow had run. Its threads are lost in a fork, so that a fit or a "
+            "prediction here would wait for them for ever. Start processes by multiprocessing.get_context('spawn') or "
+            "('forkserver'), or by joblib with its default backend, loky; threads work, too."
+        )
 
 
 class TransferableFunction:

@@ -12,11 +12,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from keras_ssvae._compat.sklearn import check_feature_names, safe_indexing
-from keras_ssvae.augmentation.rows import Amount, Rows, seeded
+from keras_ssvae.augmentation.rows import Amount, Rows
 from keras_ssvae.data.labels import UNLABELED
 from keras_ssvae.estimators.documentation import with_rows
 from keras_ssvae.model_selection import Seed, labeled_scorer
-from keras_ssvae.seeding import derive_seeds
+from keras_ssvae.seeding import derive_seeds, seeded
 
 __all__ = ["AugmentedClassifier"]
 
@@ -102,8 +102,8 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.estimator_ = rows.generator(self.n_samples_, fit_seed)
         X_new, _, y_index = rows.extended(self.estimator_, self.n_samples_, draw_seed)
         labeled = np.flatnonzero(y_index >= 0)
-        self.classifier_ = seeded(clone(self.classifier), classifier_seed)
-        self.classifier_.fit(safe_indexing(X_new, labeled), rows.codec.decode(y_index[labeled]))
+        classifier = seeded(clone(self.classifier), classifier_seed)
+        self.classifier_ = classifier.fit(safe_indexing(X_new, labeled), rows.codec.decode(y_index[labeled]))
         self.classes_ = self.classifier_.classes_
         validate_data(self, X, skip_check_array=True, reset=True)
         return self

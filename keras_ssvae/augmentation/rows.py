@@ -18,6 +18,7 @@ from keras_ssvae.data.schema import Schema
 from keras_ssvae.data.schema_columns import cast
 from keras_ssvae.data.validation import check_X
 from keras_ssvae.models import SemiSupervisedVAE
+from keras_ssvae.seeding import seeded
 
 __all__ = ["Amount"]
 
@@ -105,15 +106,6 @@ class Rows:
             drawn, _ = generator.sample(len(labels), y=labels, random_state=seed)
             X, y = _stacked(self._X, _rows_like(self._X, drawn)), _stacked(self._y, _labels_like(self._y, labels))
         return X, y.to_frame() if self._y_is_frame else y, np.concatenate([self.y_index, drawn_index])
-
-
-def seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
-    """The estimator itself, which may be nested as a pipeline is, with the seed as random state wherever it has None."""
-    params = estimator.get_params().items()
-    unset = {name: seed for name, value in params if value is None and f"__{name}".endswith("__random_state")}
-    if unset:  # a FrozenEstimator takes no parameter
-        estimator.set_params(**unset)
-    return estimator
 
 
 def _is_number(value):

@@ -5,6 +5,7 @@ To add a kind of column, add a class with `learn`, `numbers` and `values`, and a
 
 import dataclasses
 import numbers
+import re
 import typing
 import warnings
 
@@ -310,13 +311,24 @@ def _refuse_odd(known, name):
 def _date_format(texts):
     """The format in which all texts are dates with a day, or None."""
     first = str(texts.iloc[0])
-    for day_first in (False, True):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "dayfirst=True was specified": both orders are tried
-            guess = pd.tseries.api.guess_datetime_format(first, dayfirst=day_first)
+    for day_first in _day_orders(first):
+        guess = pd.tseries.api.guess_datetime_format(first, dayfirst=day_first)
         if guess and "%d" in guess and "%z" not in guess and pd.to_datetime(texts, format=guess, errors="coerce").notna().all():
             return guess
     return None
+
+
+def _day_orders(text):
+    """Whether the day may come before the month in a date, each that is possible: of others pandas warns.
+
+    A date after a time of day is not read that well, so that pandas may warn of one.
+    """
+    if re.match(r"\D*\d+:", text):
+        return False, True
+    fields = [int(field) for field in re.findall(r"(?<!\d)\d{1,2}(?!\d)", re.sub(r"\d+:.*", "", text))[:2]]
+    if len(fields) < 2 or fields[1] > 12:
+        return (False,)
+    return (False, True) if fields[0] <= 12 else (True,)
 
 
 def cast(values: np.ndarray, dtype: typing.Any) -> npt.ArrayLike:

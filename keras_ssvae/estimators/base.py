@@ -18,11 +18,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from keras_ssvae import serialization
 from keras_ssvae._compat.sklearn import BaseEstimator, fit_context
+from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.data.labels import UNLABELED, UnreadLabels
 from keras_ssvae.data.rows import LazyRows
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
 from keras_ssvae.data.validation import check_X
+from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.estimators.loading import restore
 from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, HasMethods, Interval, estimator, param
@@ -172,22 +174,24 @@ class GenerativeEstimator(BaseEstimator):
         return self._fit(X, y, sample_weight, warm=hasattr(self, "network_"), classes=classes, one_pass=True)
 
     def _fit(self, X, y, sample_weight, *, warm, **given):
-        """The four steps of every fit; until the last, the estimator is as it was."""
-        data = prepare(self, X, y, sample_weight, warm=warm, **given)
-        network = self._build(data)
-        prepared = warm and self._prepared
-        settings = {"seed": data.seeds[2], "one_pass": data.one_pass, "prepared": prepared, "goes_on": hasattr(self, "n_iter_")}
-        config = TrainingConfig.of(self, **settings)
+        """The four steps of every fit, of the estimator as it is at the first; until the last, it stays as it is."""
+        check_threads()
+        before = self._snapshot()
+        data = prepare(before, X, y, sample_weight, warm=warm, **given)
+        network = before._build(data)
+        prepared, goes_on = warm and before._prepared, hasattr(before, "n_iter_")
+        settings = {"seed": data.seeds[2], "one_pass": data.one_pass, "prepared": prepared, "goes_on": goes_on}
+        config = TrainingConfig.of(before, **settings)
         checkpoint = Checkpoint.of(network, data, config)
         try:
             history = train(network, data, config, STEP_CACHE, checkpoint)
         except FitInterrupted as interrupted:
-            shown = self if checkpoint is not None else _shallow_copy(self)
-            head, prepared = self._fit_head(network, data), prepared or interrupted.prepared
-            interrupted.tell(shown._commit(data, network, interrupted.history, head, prepared), shown is self)
+            shown = self if checkpoint is not None else before._snapshot()
+            head, prepared = before._fit_head(network, data), prepared or interrupted.prepared
+            interrupted.tell(shown._commit(before, data, network, interrupted.history, head, prepared), shown is self)
             raise
-        head = self._fit_head(network, data)
-        self._commit(data, network, history, head, prepared or not data.one_pass)
+        head = before._fit_head(network, data)
+        self._commit(before, data, network, history, head, prepared or not data.one_pass)
         if checkpoint is not None:
             checkpoint.remove()
         return self
@@ -200,10 +204,13 @@ class GenerativeEstimator(BaseEstimator):
             network.inherit(self.network_, [known.index(c) if c in known else None for c in data.codec.classes_])
         return network
 
-    def _commit(self, data, network, history, head, prepared):
-        """Show the result of a fit, all at once; `prepared`: whether stages that only prepare have run to their end."""
+    def _commit(self, before, data, network, history, head, prepared):
+        """Show the result of a fit of the estimator as it was before, all at once.
+
+        `prepared` says whether stages that only prepare have run to their end.
+        """
         if data.goes_on:
-            history = pd.concat([self.history_, history], ignore_index=True)
+            history = pd.concat([before.history_, history], ignore_index=True)
         return self._publish({
             **data.columns,
             "table_": data.table,
@@ -215,7 +222,7 @@ class GenerativeEstimator(BaseEstimator):
             "_label_column": data.label_column,
             "_labels": data.summary,
             "_spec": data.rows.spec,
-            "_fitted_params": self._network_params(),
+            "_fitted_params": before._network_params(),
             "_dtype_policy": keras.config.dtype_policy().name,
             "_prepared": prepared,
             **head,
@@ -223,9 +230,16 @@ class GenerativeEstimator(BaseEstimator):
 
     def _publish(self, fitted):
         """Set the attributes of a fit, the one place that does; who asks meanwhile sees those of before or these."""
-        before = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
-        self.__dict__ = {**before, **fitted}
+        state = vars(self).copy()  # at once, where a loop over it would see what other threads set
+        state.pop("feature_names_in_", None)
+        self.__dict__ = {**state, **fitted}
         return self
+
+    def _snapshot(self):
+        """A copy that shares parameters and attributes, and does not see what is set or fitted later; see `consistent`."""
+        copy = object.__new__(type(self))
+        copy.__dict__ = vars(self).copy()
+        return copy
 
     def _network_params(self):
         """The parameters that shape the network; Keras takes no integers of NumPy."""
@@ -262,6 +276,7 @@ class GenerativeEstimator(BaseEstimator):
 
     # Questions to the trained network
 
+    @consistent
     def sample(
         self, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None
     ) -> tuple[typing.Any, np.ndarray]:
@@ -284,6 +299,7 @@ class GenerativeEstimator(BaseEstimator):
             The labels; -1 throughout where the model knows no class.
         """
         check_is_fitted(self)
+        check_threads()
         if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
         if y is not None and np.ndim(y) == 1:
@@ -298,6 +314,7 @@ class GenerativeEstimator(BaseEstimator):
             y_index = self._codec.indices_of(y, n_samples)
         return self.table_.decode(self._draw(y_index, rng)), self._codec.decode(y_index)
 
+    @consistent
     def loss_terms(self, X: typing.Any, y: typing.Any = None) -> pd.DataFrame:
         """The terms of the loss, row by row, as in the last stage of training but with fixed noise.
 
@@ -320,6 +337,7 @@ class GenerativeEstimator(BaseEstimator):
 
     # Files
 
+    @consistent
     def save(self, path: typing.Any) -> None:
         """Write the fitted estimator to one file that `keras_ssvae.load` reads.
 
@@ -361,10 +379,3 @@ class GenerativeEstimator(BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.sparse = True
         return tags
-
-
-def _shallow_copy(estimator):
-    """An estimator with the same attributes: one that a fit may be shown in."""
-    other = type(estimator).__new__(type(estimator))
-    other.__dict__ = dict(vars(estimator))
-    return other

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae.data.sources import stack
+from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.documentation import with_rows
 
 __all__ = []
@@ -16,8 +17,9 @@ M = typing.TypeVar("M", bound=Callable)
 
 def blockwise(method: M) -> M:
     """Let a method (estimator, X, ...) -> array or DataFrame of as many rows as X answer for a source too: block by block, the
-    answers one below the other. Its docstring need not say what X is."""
+    answers one below the other and all of one fit (see `consistent`). Its docstring need not say what X is."""
 
+    @consistent
     @functools.wraps(with_rows(method))
     def answer(self, X, *args, **kwargs):
         check_is_fitted(self)

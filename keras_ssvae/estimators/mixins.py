@@ -19,6 +19,7 @@ from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.sources import stack
 from keras_ssvae.estimators.blockwise import blockwise
+from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.documentation import with_rows
 from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, Interval, StrOptions, estimator, param
 from keras_ssvae.networks import inference
@@ -54,6 +55,7 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         single = getattr(X, "dtype", None) == np.float32
         return inference.run(self.network_, method, self._rows(X)).astype(np.float32 if single else np.float64, copy=False)
 
+    @consistent
     def inverse_transform(self, Z: npt.ArrayLike, y: typing.Any = None) -> typing.Any:
         """Decode latent variables: the mean of p(x given z, y).
 
@@ -126,6 +128,7 @@ class StyleMixin(EncoderMixin):
     def _n_features_out(self):
         return self._fitted_params["latent_dim"] + self._n_class_columns
 
+    @consistent
     def get_feature_names_out(self, input_features: typing.Any = None) -> np.ndarray:
         """Names of the columns of `transform`: the class name in lower case with a number for z, with a label for a class.
 
@@ -156,6 +159,7 @@ class StyleMixin(EncoderMixin):
         """
         return self._latent_means(X, "encode_with_class" if self._n_class_columns else "encode")
 
+    @consistent
     def inverse_transform(self, Z: npt.ArrayLike, y: typing.Any = None) -> typing.Any:
         """Decode what `transform` gives, of either `representation`: the mean of p(x given z, y), averaged over classes.
 
@@ -297,6 +301,7 @@ class LabelPredictorMixin(ClassifierMixin):
         """The most probable label of each row, as it was given to `fit`: (n,)."""
         return self._codec.decode(self._class_indices(X))
 
+    @consistent
     def score(self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None) -> float:
         """Accuracy on the rows of (X, y) that have a label.
 

@@ -7,6 +7,7 @@ import numbers
 import typing
 
 from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions
+from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.registry import register
 
@@ -54,5 +55,7 @@ def estimator(cls: T) -> T:
     fields = {field.name: field.metadata for field in dataclasses.fields(made)}
     made._parameter_constraints = {name: metadata.get("accepts", "no_validation") for name, metadata in fields.items()}
     made._network_parameters = tuple(name for name, metadata in fields.items() if metadata.get("role", "network") == "network")
+    if "transform" in vars(made):  # scikit-learn has wrapped it by now: the columns are named by the fit that gives them
+        made.transform = consistent(made.transform)
     made = with_shared_parameters(made)
     return register(made) if getattr(made, "_network_class", None) is not None else made

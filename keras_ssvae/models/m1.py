@@ -17,7 +17,7 @@ from keras_ssvae.models.softmax_svc import SoftmaxSVC
 from keras_ssvae.models.vae import VAE
 from keras_ssvae.networks import inference
 from keras_ssvae.registry import require
-from keras_ssvae.seeding import isolated_seed
+from keras_ssvae.seeding import seeded
 
 __all__ = ["M1"]
 
@@ -182,8 +182,7 @@ def _fit_classifier(classifier, z, y_index, n_classes, seed):
         classifier = clone(classifier)
     if not type(classifier).__module__.startswith("sklearn.semi_supervised"):
         z, y_index = z[labeled], y_index[labeled]
-    with isolated_seed(seed, alone=False):  # support vector machines draw from the global generator
-        return classifier.fit(z, y_index)
+    return seeded(classifier, seed).fit(z, y_index)
 
 
 def _logits(classifier, z, n_classes):

@@ -221,6 +221,7 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
         """
         if isinstance(vae, (VAE, cls)):
             check_is_fitted(vae)
+            vae = vae._snapshot()
             estimator = copy.deepcopy(vae) if isinstance(vae, cls) else cls._on_top_of(vae)
             return estimator.set_params(**{"warm_start": True, **params})
         if all(isinstance(getattr(vae, part, None), keras.Model) for part in ("encoder", "decoder")):

@@ -14,12 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ssvae._compat.keras import TrainableModel
+from keras_ssvae._compat.keras import TrainableModel, isolated_seed
+from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.networks.stages import Stage, StepContext
 from keras_ssvae.nn.layers import constant_variable, plain_activation
 from keras_ssvae.nn.noise import NoNoise
-from keras_ssvae.seeding import isolated_seed
 
 __all__ = ["Network"]
 
@@ -116,6 +116,7 @@ class Network(TrainableModel):
 
         `spec` describes the arrays of a batch but its weight, as name -> (shape of a row, name of the dtype).
         """
+        check_threads()
         with isolated_seed(weights_seed):
             own = {"activation": plain_activation(arguments["activation"])} if "activation" in arguments else {}
             network = cls(seed, **{**arguments, **own})

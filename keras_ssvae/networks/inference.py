@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.data.rows import LazyRows, PreparedRows
 from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.stages import StepContext
@@ -50,6 +51,7 @@ def run(
     **settings
         Python values passed on.
     """
+    check_threads()
     n_rows = len(inputs[0])
     function = _function(network, question, settings, n_rows > BLOCK or settings.get("n_draws", 1) > 5)  # worth a trace
 

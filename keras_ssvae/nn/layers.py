@@ -119,7 +119,7 @@ class LabelMerge(Layer):
 
 @contextlib.contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Make layers under this dtype policy of Keras inside the block; nothing is touched where it is the user's own."""
+    """Make layers under this dtype policy of Keras, which each thread has of its own, inside the block."""
     before = keras.config.dtype_policy()
     if before.name == name:
         yield

@@ -14,7 +14,7 @@ __all__ = ["write_atomically"]
 NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOSYS}
 
 
-def write_atomically(path: str | os.PathLike, write: Callable[[typing.BinaryIO], None]) -> None:
+def write_atomically(path: str | os.PathLike, write: Callable[[typing.BinaryIO], typing.Any]) -> None:
     """Write a file that other processes see as it was or as it is to be, at any moment.
 
     The new bytes go to a file without a name, which goes with its process, where the system knows such files; else to a hidden

@@ -13,8 +13,9 @@ import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
 import keras_ssvae
+from keras_ssvae._compat.keras import isolated_seed
+from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.registry import ModelFileError, registered_class, registered_name, require
-from keras_ssvae.seeding import isolated_seed
 from keras_ssvae.serialization.archive import MAX_JSON, SEAL, Archive, NotAnArchive, parse_json, seal_of, write_archive
 from keras_ssvae.serialization.files import write_atomically
 from keras_ssvae.serialization.reader import Reader, check_names
@@ -76,7 +77,7 @@ def save(estimator: typing.Any, path: str | os.PathLike) -> None:
     for holder in (state, fitted):
         for name in ("encoder", "decoder"):
             if callable(holder.get(name)) and not isinstance(holder[name], keras.Model):
-                with isolated_seed(0):  # Keras draws from the global generators when it makes layers
+                with isolated_seed(0):  # Keras draws seeds when it makes layers
                     holder[name] = holder[name]()  # the architecture it stands for; the weights are the network's
     writer = Writer()
     tree = {"dict": [[name, writer.tree(value, name)] for name, value in state.items()]}
@@ -110,6 +111,7 @@ def load(path: str | os.PathLike) -> typing.Any:
     """
     name = os.fspath(path)
     state = os.stat(path)
+    check_threads()
     if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):  # a pipe would never end
         raise ModelFileError(f"{name!r} is not a file that keras_ssvae wrote.")
     with open(path, "rb") as file:  # of a folder, an IsADirectoryError

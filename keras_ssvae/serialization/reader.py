@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from keras_ssvae._compat.keras import isolated_seed
 from keras_ssvae._compat.sklearn import validate_parameters
 from keras_ssvae.registry import registered_class, require
-from keras_ssvae.seeding import isolated_seed
 from keras_ssvae.serialization.archive import Archive
 from keras_ssvae.serialization.keras_objects import read_layer, read_model, read_optimizer
 from keras_ssvae.serialization.sklearn_classes import sklearn_class
@@ -111,7 +111,7 @@ class Reader:
         return np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if is_fortran else "C")
 
     def _layer(self, content):
-        with isolated_seed(0):  # Keras draws from the global generators when it makes layers
+        with isolated_seed(0):  # Keras draws seeds when it makes layers
             return read_layer(content)
 
     def _model(self, content):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from keras_ssvae._compat.keras import isolated_seed
 from keras_ssvae.registry import registered_name
-from keras_ssvae.seeding import isolated_seed
 from keras_ssvae.serialization.keras_objects import check_config, model_bytes, optimizer_config
 from keras_ssvae.serialization.sklearn_classes import sklearn_class
 
@@ -77,7 +77,7 @@ class Writer:
         own = type(value).__module__.startswith("keras.")
         try:
             if isinstance(value, keras.Model):
-                with isolated_seed(0):  # Keras draws from the global generators when it makes layers
+                with isolated_seed(0):  # Keras draws seeds when it makes layers
                     return {"model": self._member("keras", model_bytes(value))}
             if own and isinstance(value, keras.optimizers.Optimizer):
                 return {"optimizer": optimizer_config(value)}

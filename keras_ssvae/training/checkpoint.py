@@ -20,6 +20,7 @@ import numpy as np
 import keras_ssvae
 from keras_ssvae.networks.base import Network
 from keras_ssvae.seeding import derive_seeds
+from keras_ssvae.serialization.files import write_atomically
 from keras_ssvae.training.config import TrainingConfig
 
 __all__ = ["Checkpoint"]
@@ -121,7 +122,7 @@ class Checkpoint:
     def write(self, state: FitState) -> None:
         """Write a state at once or not at all, and remove all but the last two."""
         path = self.directory / f"{self.key}-{self._count}.npz"
-        write_atomically(path, state.to_bytes())
+        _write(path, state.to_bytes())
         self._last, self._count = time.monotonic(), self._count + 1
         for old in self._files()[:-KEPT]:
             old.unlink(missing_ok=True)
@@ -140,16 +141,6 @@ class Checkpoint:
         return int(path.stem.rpartition("-")[2])
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it holds all or is not there, also after the machine lost its power."""
-    temporary = path.with_suffix(".part")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
 def open_directory(directory: str | os.PathLike) -> None:
     """Make the directory of a checkpoint; a ValueError is raised where that cannot be."""
     try:
@@ -162,7 +153,7 @@ def lasting_seed(directory: str | os.PathLike) -> int:
     """The seed of a fit with ``random_state=None``, drawn once: the fit that goes on from a checkpoint is the same."""
     path = Path(directory) / SEED
     if not path.exists():
-        write_atomically(path, str(derive_seeds(None, 1)[0]).encode())
+        _write(path, str(derive_seeds(None, 1)[0]).encode())
     return int(path.read_text())
 
 
@@ -190,3 +181,8 @@ def _described(value):
 
 def _named(variables: Iterable) -> list:
     return [(f"variable {i}", variable.numpy()) for i, variable in enumerate(variables)]
+
+
+def _write(path, content):
+    """Write bytes that are there as a whole or not at all."""
+    write_atomically(path, lambda file: file.write(content))

@@ -9,13 +9,13 @@ import typing
 import numpy as np
 import pandas as pd
 
+from keras_ssvae._compat.keras import isolated_seed
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import BatchSampler
 from keras_ssvae.data.streaming import StreamingSampler
 from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.stages import Stage
 from keras_ssvae.nn import backbones
-from keras_ssvae.seeding import isolated_seed
 from keras_ssvae.training.checkpoint import Checkpoint, FitState
 from keras_ssvae.training.config import TrainingConfig
 from keras_ssvae.training.held_out import held_out_chunks, split_validation

@@ -1,12 +1,14 @@
 """The user's columns <-> numbers: every dtype there and back, gaps in each of them, and what is refused by name."""
 
 import datetime
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from columns import BERLIN, COLUMNS, EAST, WITHOUT_GAPS, WORDS, N, objects, texts, with_gaps
 
+from keras_ssvae.data import schema_columns
 from keras_ssvae.data.schema import Schema, as_frame
 from keras_ssvae.data.schema_columns import ColumnWarning, Identifiers, Levels, cast
 
@@ -165,6 +167,26 @@ def test_dates_of_which_the_day_could_be_the_month_come_back_as_they_were(text):
     frame = one(pd.Series([text]))
     schema = Schema().fit(frame)
     pd.testing.assert_frame_equal(schema.write(schema.read(frame)), frame)
+
+
+@pytest.mark.parametrize(
+    ("texts", "date_format"),
+    [
+        (("13/02/2020", "01/02/2021"), "%d/%m/%Y"),  # of the first, pandas would warn if it were asked for months first
+        (("01/02/2021", "13/02/2020"), "%d/%m/%Y"),
+        (("02/13/2020", "03/01/2021"), "%m/%d/%Y"),  # and of this if it were asked for days first
+        (("03/01/2021", "02/13/2020"), "%m/%d/%Y"),
+        (("2020-02-13", "2021-02-01"), "%Y-%m-%d"),
+        (("2021-02-01 23:59", "2020-02-13 00:00"), "%Y-%m-%d %H:%M"),
+        (("20200213", "20210201"), "%Y%m%d"),
+        (("13 February 2020", "1 March 2021"), "%d %B %Y"),
+        (("14:15 13/02/2020", "23:59 01/02/2021"), "%H:%M %d/%m/%Y"),
+    ],
+)
+def test_the_format_of_dates_is_found_without_a_warning(texts, date_format):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert schema_columns._date_format(pd.Series(texts)) == date_format
 
 
 @pytest.mark.parametrize("text", ["20-30", "10.10.10", "A1", "May", "12345", "12:30", "1.5", "2020-01", "192.168.0.1", ""])
