@@ -2,10 +2,12 @@
 
 import errno
 import hashlib
+import io
 import os
 import re
 import stat
 import typing
+import warnings
 from collections.abc import Callable
 
 __all__ = ["write_atomically"]
@@ -19,7 +21,8 @@ def write_atomically(path: str | os.PathLike, write: Callable[[typing.BinaryIO],
 
     The new bytes go to a file without a name, which goes with its process, where the system knows such files; else to a hidden
     one in the same folder. It then takes the place of the file. A link stays, and the file it points to is replaced; mode and,
-    where permitted, owner stay those of the file that was there; a new file has the mode of any other.
+    where permitted, owner stay those of the file that was there; a new file has the mode of any other. A pipe is written to
+    where somebody reads it, and else replaced, with a warning.
 
     Parameters
     ----------
@@ -31,12 +34,16 @@ def write_atomically(path: str | os.PathLike, write: Callable[[typing.BinaryIO],
     Raises
     ------
     ValueError
-        If `path` is something else than a file: a pipe, a socket, a device.
+        If `path` is a socket or a device.
     OSError
         As the system says, for a folder or where there is no room.
     """
     path = os.path.realpath(path)
     before = _state(path)
+    if before is not None and stat.S_ISFIFO(before.st_mode):
+        if _given_to_reader(path, write):
+            return
+        warnings.warn(f"Nobody reads the pipe {path!r}: it is replaced by a file.", stacklevel=4)
     folder, prefix = os.path.dirname(path), _prefix(path)
     _remove_leftovers(folder, prefix)
     temporary = os.path.join(folder, f"{prefix}{os.getpid()}-{os.urandom(4).hex()}")
@@ -69,9 +76,25 @@ def _state(path):
         return None
     if stat.S_ISDIR(state.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if not stat.S_ISREG(state.st_mode):
-        raise ValueError(f"save writes files only; {path!r} is a pipe, a socket or a device.")
+    if not stat.S_ISREG(state.st_mode) and not stat.S_ISFIFO(state.st_mode):
+        raise ValueError(f"save writes files only; {path!r} is a socket or a device.")
     return state
+
+
+def _given_to_reader(path, write):
+    """Write all bytes to a pipe; False, and nothing is written, where nobody reads it."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False
+        raise
+    os.set_blocking(handle, True)
+    content = io.BytesIO()
+    with os.fdopen(handle, "wb") as pipe:
+        write(content)
+        pipe.write(content.getvalue())
+    return True
 
 
 def _nameless(folder, mode):

@@ -57,13 +57,14 @@ def save(estimator: typing.Any, path: str | os.PathLike) -> None:
         A fitted one.
     path : str or path-like
         The file; it is replaced only when all is written. A link stays, and the file it points to is replaced.
+        A pipe that somebody reads is written to.
 
     Raises
     ------
     TypeError
         If a parameter cannot be written as data; pickle is the way then.
     ValueError
-        If `path` is a pipe, a socket or a device.
+        If `path` is a socket or a device.
     """
     check_is_fitted(estimator)
     registered = registered_name(type(estimator))

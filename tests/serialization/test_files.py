@@ -1,7 +1,9 @@
 """A file is there as a whole or as it was before, with the mode and owner it had, and nothing lasts beside it."""
 
+import concurrent.futures
 import os
 import random
+import select
 import signal
 import socket
 import stat
@@ -94,18 +96,38 @@ def test_a_link_stays_and_its_target_is_replaced(is_there, folder):
 
 
 def test_what_is_no_file_is_refused_and_stays(folder):
-    os.mkfifo(folder / "pipe")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(folder / "s"))
-        for name in ("pipe", "s"):
-            with pytest.raises(ValueError, match=f"{name}' is a pipe, a socket or a device"):
-                write(folder / name)
-    with pytest.raises(ValueError, match="/dev/null' is a pipe, a socket or a device"):
+        with pytest.raises(ValueError, match="s' is a socket or a device"):
+            write(folder / "s")
+    with pytest.raises(ValueError, match="/dev/null' is a socket or a device"):
         write("/dev/null")
     with pytest.raises(IsADirectoryError):
         write(folder)
+    assert os.listdir(folder) == ["s"]
+
+
+def test_who_reads_a_pipe_is_given_the_bytes(folder):
+    os.mkfifo(folder / "pipe")
+    content = bytes(range(256)) * 1000  # more than a pipe holds
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        handle = os.open(folder / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        os.set_blocking(handle, True)
+        written = pool.submit(write, folder / "pipe", content)
+        with os.fdopen(handle, "rb") as reader:
+            select.select([reader], [], [])
+            assert reader.read() == content
+        written.result()
     assert stat.S_ISFIFO((folder / "pipe").stat().st_mode)
-    assert sorted(os.listdir(folder)) == ["pipe", "s"]
+
+
+def test_a_pipe_that_nobody_reads_would_lose_the_bytes(folder):
+    os.mkfifo(folder / "pipe", 0o600)
+    with pytest.warns(UserWarning, match="Nobody reads the pipe '.*pipe': it is replaced by a file"):
+        write(folder / "pipe")
+    assert (folder / "pipe").read_bytes() == b"new"
+    assert stat.S_IMODE((folder / "pipe").stat().st_mode) == 0o600
+    assert os.listdir(folder) == ["pipe"]
 
 
 @pytest.mark.parametrize("name", ["m" * 250, "ä" * 125, "a b\n", "-", ".hidden", "*"])
