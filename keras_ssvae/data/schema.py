@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sparse
 
-from keras_ssvae.data.schema_columns import Numbers, cast, learn_column
+from keras_ssvae.data.schema_columns import Numbers, cast, has_long_integers, learn_column
 from keras_ssvae.registry import register
 
 __all__ = ["Schema"]
@@ -40,6 +40,8 @@ class Schema:
         if self.container == "array":
             self.dtype = getattr(X, "dtype", np.dtype(float))
         frame = as_frame(X)
+        if frame is None and has_long_integers(X):
+            frame = pd.DataFrame(X)
         if frame is not None:
             names = range(frame.shape[1]) if self.container == "array" else frame.columns
             self.columns = [learn_column(frame.iloc[:, j], name) for j, name in enumerate(names)]
@@ -54,15 +56,17 @@ class Schema:
         if self.columns is None:
             return X if frame is None else frame.to_numpy(dtype=np.float64, na_value=np.nan)
         frame = pd.DataFrame(np.asarray(X)) if frame is None else frame
-        if frame.shape[1] != len(self.columns) or not len(frame):
+        if frame.shape[1] != len(self.columns) or 0 in frame.shape:
             return np.empty(frame.shape)
         return np.column_stack([self._read_column(j, frame.iloc[:, j]) for j in range(len(self.columns))])
 
     def _read_column(self, j, series):
+        name = j if self.names is None else self.names[j]
+        if series.dtype.kind == "c":
+            raise ValueError(f"Complex data not supported: column {name!r} has dtype {series.dtype}.")
         try:
             return self.columns[j].numbers(series)
         except (AttributeError, TypeError, ValueError) as error:
-            name = j if self.names is None else self.names[j]
             raise ValueError(f"column {name!r} holds other values than in the fit: {error}.") from error
 
     def write(self, values: np.ndarray, index: pd.Index | None = None) -> typing.Any:

@@ -1,6 +1,7 @@
 """Numbers <-> the matrix that the network reads: scaling, missing cells, and the way back."""
 
 import copy
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -8,16 +9,23 @@ import pandas as pd
 from keras_ssvae.data.column_kinds import choose_kind, kind_names, scale_column, standardisation
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Schema
-from keras_ssvae.data.schema_columns import Identifiers, Levels
+from keras_ssvae.data.schema_columns import ColumnWarning, Identifiers, Levels
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.kinds import ColumnGroup
 from keras_ssvae.registry import register
 
-__all__ = ["TablePreprocessor"]
+__all__ = ["ExtremeValueWarning", "TablePreprocessor"]
 
 N_QUANTILES = 9
 MAX_QUANTILE_COLUMNS = 64
 BLOCK_CELLS = 2**17  # at a time in double precision: memory is for what is encoded
+REACH = 1e3  # standard deviations up to which a value counts as what it is: ordinary columns end far below
+MAX_NAMED = 20  # columns that a warning lists
+FLOATS = np.finfo(float)
+
+
+class ExtremeValueWarning(ColumnWarning):
+    """Cells of X are so far from all others that the model reads them as if they were nearer, in the same order."""
 
 
 @register
@@ -128,6 +136,7 @@ class TablePreprocessor:
         self.minimum_, self.maximum_, self.incomplete_ = map(self._grouped, (self.minimum_, self.maximum_, self.incomplete_))
         self._set_scales(*self._grouped(scales))
         self.graded_ = self._grouped(np.array(graded))
+        self._warn_of_extremes(flat)
 
     def _fit_kinds(self, flat, weight):
         """Learn the kinds; the number of levels of each column, 0 for numbers."""
@@ -208,8 +217,43 @@ class TablePreprocessor:
         # values are put into the support: a row from far outside is strange, and no error
         self._low = self._by_column(lambda kind, n_levels: kind.support[0])
         self._high = self._by_column(lambda kind, n_levels: n_levels - 1.0 if kind.is_code else kind.support[1])
+        low, high = self._ends()
+        self._low, self._high = np.maximum(self._low, low), np.minimum(self._high, high)
         self._filler = self._by_column(lambda kind, n_levels: kind.filler)
         self._is_code = self._by_column(lambda kind, n_levels: kind.is_whole)
+
+    def _ends(self):
+        """Encoded values that lie `REACH` spreads from the middle of their column; infinite where a kind has no spread."""
+        scaling = self._by_column(lambda kind, n_levels: "" if kind.scaling == "standard" and kind.is_bounded else kind.scaling)
+        with np.errstate(over="ignore"):
+            logs = self.link_center_ + np.multiply.outer((-REACH, REACH), self.link_scale_)
+            low, high = np.select(
+                [scaling == "standard", scaling == "log", scaling == "log1p"],
+                [np.multiply.outer((-REACH, REACH), np.ones(self.n_columns_)), np.exp(logs), np.expm1(logs)],
+                np.multiply.outer((-np.inf, np.inf), np.ones(self.n_columns_)),
+            )
+        return low, high
+
+    def _warn_of_extremes(self, flat):
+        """Name columns with cells that are read as if they were nearer."""
+        low, high = self._ends()
+        with np.errstate(over="ignore"):
+            least, most = ((end - self.center_) / self.scale_ for end in (self.minimum_, self.maximum_))
+        order = np.arange(self.n_columns_) if self._order is None else self._order
+        found = []
+        for j in np.flatnonzero((least < low) | (most > high)):
+            with np.errstate(over="ignore"):
+                x = (flat[:, order[j]] - self.center_[j]) / self.scale_[j]
+            extreme = flat[(x < low[j]) | (x > high[j]), order[j]]
+            found.append(f"column {self._name(order[j])}: {len(extreme)} cells, such as {extreme[0]:g}")
+        if found:
+            more = f"; and {len(found) - MAX_NAMED} more columns" if len(found) > MAX_NAMED else ""
+            warnings.warn(
+                f"X holds values further than {REACH:g} standard deviations from the middle of their columns, which are "
+                f"read as lying about there ({'; '.join(found[:MAX_NAMED])}{more}). If they mark missing cells, replace them by NaN.",
+                ExtremeValueWarning,
+                stacklevel=2,
+            )
 
     def _by_column(self, fact):
         """What a function says of each group's kind and number of levels, for each of its columns."""
@@ -237,12 +281,19 @@ class TablePreprocessor:
             self._encode_block(flat, slice(start, start + step), arrays)
         return PreparedRows(**arrays)
 
+    def _is_open(self):
+        """(n_columns,): columns that are standardised and may hold any number."""
+        return self._by_column(lambda kind, n_levels: kind.scaling == "standard" and not kind.is_bounded)
+
     def _encode_block(self, flat, rows, arrays):
         """Write some rows, in double precision, into what is encoded so far."""
         with np.errstate(over="ignore"):
             x = np.subtract(self._grouped(flat[rows]), self.center_)
             x /= self.scale_
+        far = (np.abs(x) > REACH) & self._is_open()
+        size = np.minimum(np.abs(x[far]), FLOATS.max) / REACH
         np.clip(x, self._low, self._high, out=x)
+        x[far] = np.sign(x[far]) * (REACH + np.log(size))  # still in their order
         if self._is_code.any():
             x[:, self._is_code] = np.rint(x[:, self._is_code])
         arrays["x"][rows] = x
@@ -281,7 +332,7 @@ class TablePreprocessor:
         """Encoded rows in the scales in which they may be compared: `indicators`, and numbers in their own units."""
         views = {"scaled": self.indicators(x)}
         if not self.image_shape_ and not self._is_code.any():
-            unscaled = x * self.scale_.astype(np.float32)
+            unscaled = x * np.ldexp(self.scale_, -np.frexp(self.scale_.max())[1]).astype(np.float32)
             spread = np.sqrt(np.square(unscaled).sum(axis=1).mean())
             views["unscaled"] = unscaled / max(spread, 1e-12)
         return views
@@ -294,7 +345,8 @@ class TablePreprocessor:
 
     def numbers(self, x: np.ndarray) -> np.ndarray:
         """Matrix -> numbers in the user's units, as `Schema.read` gives them."""
-        flat = np.asarray(x, float) * self.scale_ + self.center_
+        with np.errstate(over="ignore"):
+            flat = np.asarray(x, float) * self.scale_ + self.center_
         flat = np.fmax(np.fmin(flat, self.maximum_), self.minimum_)
         flat[:, np.isnan(self.minimum_)] = np.nan  # of a column without a value nothing is known
         if self._order is None:

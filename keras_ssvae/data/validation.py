@@ -1,6 +1,7 @@
 """What reaches a fit or a question: X as finite numbers or gaps, and a weight for every row."""
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sparse
 from numpy import typing as npt
 from sklearn.base import BaseEstimator
@@ -11,6 +12,8 @@ from keras_ssvae.data.schema import Schema, as_frame
 
 __all__ = []
 
+REACH = 60  # powers of two between weights
+
 
 def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -> np.ndarray:
     """X as floats, (n, d), or images, (n, height, width[, channels]), in the dtype that they have; NaN where missing. A sparse
@@ -20,30 +23,49 @@ def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -
     empty, has other than two to four dimensions, or holds infinity or what is no number.
     """
     frame = as_frame(X)
+    if frame is None and schema.columns is not None and isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf":
+        frame = pd.DataFrame(X)
     if frame is not None:
         X = schema.read(frame)
-    ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+    ndim = X.ndim if hasattr(X, "ndim") else _as_array(X).ndim
+    if ndim > 4:
+        raise ValueError(f"X must be rows, (n, d), or images, (n, height, width[, channels]); got {ndim} dimensions.")
     if ndim in (3, 4):
         images = check_array(X, allow_nd=True, ensure_2d=False, input_name="X", ensure_all_finite="allow-nan")
         if 0 in images.shape:
             raise ValueError(f"X must hold at least one image with at least one pixel; got shape {images.shape}.")
         return images
     dtype = [np.float64, np.float32]
-    values = check_array(
-        X, accept_sparse="csr", dtype=dtype, ensure_all_finite="allow-nan", input_name="X", estimator=estimator
-    )
-    return values.toarray() if sparse.issparse(values) else values
+    values = check_array(X, accept_sparse="csr", dtype=dtype, ensure_all_finite=False, input_name="X", estimator=estimator)
+    values = values.toarray() if sparse.issparse(values) else values
+    infinite = np.isinf(np.fmax.reduce(values, axis=0)) | np.isinf(np.fmin.reduce(values, axis=0))
+    if infinite.any():
+        names = np.arange(values.shape[1]) if schema.names is None else schema.names
+        columns = list(names[infinite][:20])
+        raise ValueError(f"Input X contains infinity or a value too large for {values.dtype!r}, in columns {columns}.")
+    return values
+
+
+def _as_array(X):
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        raise ValueError(f"X must hold rows of one length, all of numbers or all of columns of their own; {error}") from error
 
 
 def check_weight(sample_weight: npt.ArrayLike | None, values: np.ndarray) -> np.ndarray:
     """How often each of the n rows of `values` counts, (n,) float64, from one number, n numbers, or None for once.
 
-    Not to be written to: of None it is one number in memory. Raises a ValueError if weights are of another shape, negative,
+    Not to be written to: of None it is one number in memory. Weights that are extreme, beyond 2**+-60, are brought to one by a
+    common factor, and those that are smaller than the largest by 2**60 count as that small. Raises a ValueError if weights are of another shape, negative,
     missing or infinite, or if all of them are zero.
     """
     if sample_weight is None:
         return np.broadcast_to(1.0, len(values))
     weight = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False)
-    if not (weight > 0).any():
+    largest = weight.max()
+    if not largest > 0:
         raise ValueError("sample_weight must be positive for at least one row; all weights are zero.")
-    return weight
+    if not 2.0**-REACH <= largest <= 2.0**REACH:  # sums of such weights leave the range of floats
+        weight = np.ldexp(weight, -int(np.frexp(largest)[1]))
+    return np.where(weight > 0, np.maximum(weight, weight.max() * 2.0**-REACH), 0.0)

@@ -17,13 +17,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from keras_ssvae import serialization
 from keras_ssvae._compat.sklearn import BaseEstimator, fit_context
+from keras_ssvae.data.containers import opened, split_labels
 from keras_ssvae.data.labels import UNLABELED, UnreadLabels
 from keras_ssvae.data.rows import LazyRows
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
 from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.fit_data import prepare
-from keras_ssvae.estimators.parameters import AUTO, POSITIVE, HasMethods, Interval, estimator, param
+from keras_ssvae.estimators.parameters import AUTO, POSITIVE, HasMethods, Interval, estimator, layer_sizes, param
 from keras_ssvae.networks import inference
 from keras_ssvae.nn.layers import dtype_policy
 from keras_ssvae.seeding import derive_seeds
@@ -73,7 +74,7 @@ class GenerativeEstimator(BaseEstimator):
     @classmethod
     def _resolve(cls, params, table, summary):
         """The network's arguments: its parameters, with what is "auto" decided from a `TablePreprocessor`, a `LabelSummary`."""
-        return {**params, "hidden_layer_sizes": tuple(params["hidden_layer_sizes"])}
+        return {**params, "hidden_layer_sizes": layer_sizes(params, "hidden_layer_sizes")}
 
     def _extra_arrays(self, X, **extra):
         """{}: (n, ...) arrays that join the batch under their names; `extra` is what `fit` was given for them, if anything."""
@@ -234,9 +235,10 @@ class GenerativeEstimator(BaseEstimator):
             validate_data(self, X, skip_check_array=True, reset=False)
         return values
 
-    def _source(self, X, y=None):
-        """Where X is read from in blocks; None if it lies in memory."""
-        return open_source(X, y, self.buffer_size, self._label_column)
+    def _open(self, X, y=None):
+        """X as an array or a frame, y, and where X is read from in blocks, None if it lies in memory."""
+        X, y = split_labels(opened(X), y, self._label_column)
+        return X, y, open_source(X, y, self.buffer_size, self._label_column)
 
     def _rows(self, X):
         """Rows of a question, prepared when they are needed."""
@@ -294,7 +296,7 @@ class GenerativeEstimator(BaseEstimator):
         terms : DataFrame of shape (n, n_terms)
             In nats a row; a row's values do not depend on other rows.
         """
-        source = self._source(X, y)
+        X, y, source = self._open(X, y)
         if source is not None:
             return stack([self.loss_terms(*block) for block in source.blocks()])
         rows = self._rows(X)

@@ -6,11 +6,13 @@ import dataclasses
 import numbers
 import typing
 
+import numpy as np
+
 from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions
 from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.registry import register
 
-__all__ = ["AUTO", "NOT_NEGATIVE", "POSITIVE", "HasMethods", "Interval", "StrOptions", "estimator", "param"]
+__all__ = ["AUTO", "NOT_NEGATIVE", "POSITIVE", "HasMethods", "Interval", "StrOptions", "estimator", "layer_sizes", "param"]
 
 POSITIVE = Interval(numbers.Integral, 1, None, closed="left")
 NOT_NEGATIVE = Interval(numbers.Real, 0, None, closed="left")
@@ -56,3 +58,11 @@ def estimator(cls: T) -> T:
     made._network_parameters = tuple(name for name, metadata in fields.items() if metadata.get("role", "network") == "network")
     made = with_shared_parameters(made)
     return register(made) if getattr(made, "_network_class", None) is not None else made
+
+
+def layer_sizes(params: dict, name: str) -> tuple[int, ...]:
+    """The parameter `name`, a sequence of units by layer, as a tuple of Python's integers; raises a ValueError if it is none."""
+    sizes = params[name]
+    if np.ndim(sizes) != 1 or not all(isinstance(size, numbers.Integral) and size >= 1 for size in sizes):
+        raise ValueError(f"{name} must be a sequence of whole numbers from 1, the units of each layer; got {sizes!r}.")
+    return tuple(map(int, sizes))

@@ -55,6 +55,7 @@ def label_quality(estimator: typing.Any, X: typing.Any, y: typing.Any) -> pd.Ser
     7
     """
     check_is_fitted(estimator)
+    X, y, _ = estimator._open(X, y)
     values = estimator._read(X)
     y_index = estimator._codec.encode(y, len(values))
     labeled = np.flatnonzero(y_index >= 0)
