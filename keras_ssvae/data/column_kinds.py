@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_ssvae.data.columnwise import Columns
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.kinds import ColumnKind
 
@@ -86,7 +87,7 @@ def scale_column(kind: ColumnKind, values: np.ndarray, weight: np.ndarray, stand
     return 0.0 if kind.scaling != "lowest" or np.isnan(low) else low, 1.0, 0.0, 1.0
 
 
-def standardisation(flat: np.ndarray, weight: np.ndarray, together: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def standardisation(flat: np.ndarray | Columns, weight: np.ndarray, together: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean and standard deviation, (d,) each, of (n, d) values, NaN where missing; far outliers are drawn in.
 
     Values further from the middle nine tenths of a column than thrice their width count as lying there. The result does not

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from keras_ssvae.data.column_kinds import choose_kind, kind_names, scale_column, standardisation
+from keras_ssvae.data.columnwise import Columns, incomplete, ranges
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Schema
 from keras_ssvae.data.schema_columns import ColumnWarning, Identifiers, Levels
@@ -70,12 +71,12 @@ class TablePreprocessor:
 
     # The way there
 
-    def fit(self, values: np.ndarray, schema: Schema, weight: np.ndarray) -> "TablePreprocessor":
+    def fit(self, values: np.ndarray | Columns, schema: Schema, weight: np.ndarray) -> "TablePreprocessor":
         """Learn kinds and scaling.
 
         Parameters
         ----------
-        values : (n, d) or (n, height, width[, channels]) float array
+        values : (n, d) or (n, height, width[, channels]) float array, or Columns
             Numbers, NaN where missing.
         schema : Schema
             The user's columns.
@@ -85,10 +86,9 @@ class TablePreprocessor:
         self.schema_ = schema
         self.row_shape_ = values.shape[1:]
         self.image_shape_ = None if values.ndim == 2 else (*values.shape[1:3], values.shape[3] if values.ndim == 4 else 1)
-        flat = values.reshape(len(values), -1)
+        flat = values if values.ndim == 2 else values.reshape(len(values), -1)
         self.n_columns_ = flat.shape[1]
-        self.incomplete_ = np.isnan(flat).any(axis=0)
-        self.minimum_, self.maximum_ = np.fmin.reduce(flat, axis=0), np.fmax.reduce(flat, axis=0)
+        self.incomplete_, (self.minimum_, self.maximum_) = incomplete(flat), ranges(flat)
         if self.image_shape_:
             self._fit_image(flat, weight)
         else:
@@ -126,11 +126,11 @@ class TablePreprocessor:
         levels = self._fit_kinds(flat, weight)
         kinds = [LIKELIHOODS[name].kind for name in self.kinds_]
         standard = zip(*standardisation(flat, weight), strict=True)
-        scales = [scale_column(kind, x, weight, s) for kind, x, s in zip(kinds, flat.T, standard, strict=True)]
+        scales = [scale_column(kind, flat[:, j], weight, s) for j, (kind, s) in enumerate(zip(kinds, standard, strict=True))]
         scales = np.array(scales, float).T.copy()
         graded = [
-            kind.scaling == "two values" and _is_grey((x - center) / scale)
-            for kind, x, center, scale in zip(kinds, flat.T, *scales[:2], strict=True)
+            kind.scaling == "two values" and _is_grey((flat[:, j] - center) / scale)
+            for j, (kind, center, scale) in enumerate(zip(kinds, *scales[:2], strict=True))
         ]
         self._set_groups(levels)
         self.minimum_, self.maximum_, self.incomplete_ = map(self._grouped, (self.minimum_, self.maximum_, self.incomplete_))
@@ -176,7 +176,7 @@ class TablePreprocessor:
         return {j: self.likelihood[name] for j, name in enumerate(names) if name in self.likelihood}
 
     def _name(self, j):
-        return repr(j if self.schema_.names is None else self.schema_.names[j])
+        return repr(int(j) if self.schema_.names is None else self.schema_.names[j])
 
     def _count_levels(self, name, values, j):
         known, kind = values[~np.isnan(values)], LIKELIHOODS[name].kind
@@ -242,15 +242,16 @@ class TablePreprocessor:
         order = np.arange(self.n_columns_) if self._order is None else self._order
         found = []
         for j in np.flatnonzero((least < low) | (most > high)):
+            values = flat[:, order[j]]
             with np.errstate(over="ignore"):
-                x = (flat[:, order[j]] - self.center_[j]) / self.scale_[j]
-            extreme = flat[(x < low[j]) | (x > high[j]), order[j]]
-            found.append(f"column {self._name(order[j])}: {len(extreme)} cells, such as {extreme[0]:g}")
+                x = (values - self.center_[j]) / self.scale_[j]
+            extreme = values[(x < low[j]) | (x > high[j])]
+            found.append(f"column {self._name(order[j])}: {len(extreme)}, such as {extreme[0]:g}")
         if found:
             more = f"; and {len(found) - MAX_NAMED} more columns" if len(found) > MAX_NAMED else ""
             warnings.warn(
                 f"X holds values further than {REACH:g} standard deviations from the middle of their columns, which are "
-                f"read as lying about there ({'; '.join(found[:MAX_NAMED])}{more}). If they mark missing cells, replace them by NaN.",
+                f"read as lying about there; cells of {'; '.join(found[:MAX_NAMED])}{more}. If they mark missing cells, replace them by NaN.",
                 ExtremeValueWarning,
                 stacklevel=2,
             )
@@ -263,18 +264,19 @@ class TablePreprocessor:
         """Columns of X, on the last axis, in the order of the matrix."""
         return values if self._order is None else values[..., self._order]
 
-    def widened(self, values: np.ndarray) -> "TablePreprocessor":
+    def widened(self, values: np.ndarray | Columns) -> "TablePreprocessor":
         """The same table with the range of more rows: what comes back may lie in either."""
-        flat = self._grouped(values.reshape(len(values), self.n_columns_))
+        flat = values if values.ndim == 2 else values.reshape(len(values), self.n_columns_)
+        low, high = map(self._grouped, ranges(flat))
         known = ~np.isnan(self.minimum_)  # a column that had no value in the fit is not part of the model
         wider = copy.copy(self)
-        wider.minimum_ = np.where(known, np.fmin(self.minimum_, np.fmin.reduce(flat, axis=0)), np.nan)
-        wider.maximum_ = np.where(known, np.fmax(self.maximum_, np.fmax.reduce(flat, axis=0)), np.nan)
+        wider.minimum_ = np.where(known, np.fmin(self.minimum_, low), np.nan)
+        wider.maximum_ = np.where(known, np.fmax(self.maximum_, high), np.nan)
         return wider
 
-    def encode(self, values: np.ndarray) -> PreparedRows:
+    def encode(self, values: np.ndarray | Columns) -> PreparedRows:
         """Float array as `Schema.read` and validation give it -> `PreparedRows`."""
-        flat = values.reshape(len(values), self.n_columns_)
+        flat = values if values.ndim == 2 else values.reshape(len(values), self.n_columns_)
         arrays = {"x": np.empty(flat.shape, np.float32)}
         step = max(1, BLOCK_CELLS // self.n_columns_)
         for start in range(0, len(flat), step):
