@@ -83,7 +83,7 @@ def scale_column(kind: ColumnKind, values: np.ndarray, weight: np.ndarray, stand
         return (0.0, 1.0, center, scale) if kind.scaling == "log1p" else (0.0, np.exp(center), 0.0, scale)
     low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     if kind.scaling == "two values" and (low < 0 or high > 1 or len(np.unique(values[~np.isnan(values)])) == 2):
-        return low, float(high) - float(low) or 1.0, 0.0, 1.0
+        return low, min(float(high) - float(low), np.finfo(float).max) or 1.0, 0.0, 1.0
     return 0.0 if kind.scaling != "lowest" or np.isnan(low) else low, 1.0, 0.0, 1.0
 
 
@@ -143,6 +143,7 @@ def _draw_in(flat, known, weight):
             share = np.cumsum(weight[order])
             at = np.searchsorted(share, np.array([0.05, 0.95]) * share[-1])
             edges[:, j] = flat[order[at], j]
-    width = edges[1] - edges[0]
-    reach = np.where(width > 0, 3 * width, np.inf)  # nine tenths of one value say nothing about the others
-    return np.clip(flat, edges[0] - reach, edges[1] + reach)
+    with np.errstate(over="ignore"):
+        width = edges[1] - edges[0]
+        reach = np.where(width > 0, 3 * width, np.inf)  # nine tenths of one value say nothing about the others
+        return np.clip(flat, edges[0] - reach, edges[1] + reach)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-__all__ = ["opened", "split_labels"]
+__all__ = ["has_column", "opened", "split_labels"]
 
 # by the package that a container comes from; other objects of it are left as they are
 CONTAINERS: dict[str, tuple[tuple[str, ...], typing.Callable]] = {
@@ -64,15 +64,20 @@ def split_labels(X: typing.Any, y: typing.Any, known: str | None = None) -> tupl
     """
     is_frame = isinstance(X, pd.DataFrame) or type(X).__module__.partition(".")[0] == "polars"
     if not isinstance(y, str):
-        is_there = is_frame and known is not None and known in X.columns
-        return (_without(X, known) if is_there else X), y
+        return (_without(X, known) if is_frame and has_column(X, known) else X), y
     if is_frame:
         if y not in X.columns:
             raise ValueError(f"y={y!r} names no column of X; its columns are {list(X.columns)[:20]}.")
         return _without(X, y), X[y]
     if isinstance(X, (np.ndarray, list, tuple)) or hasattr(X, "tocsr"):
-        raise ValueError(f"y={y!r} names a column, but X is a {type(X).__name__} without names of columns.")
+        kind = "a list of rows" if isinstance(X, (list, tuple)) else "an array"
+        raise ValueError(f"y={y!r} names a column, but X is {kind} without names.")
     return X, y
+
+
+def has_column(X: typing.Any, name: str | None) -> bool:
+    """Whether X is a frame with a column of this name."""
+    return name is not None and hasattr(X, "columns") and name in X.columns
 
 
 def _without(X, name):
@@ -122,4 +127,6 @@ def _unmasked(X):
     if X.dtype.kind in "biuf":
         dtype = X.dtype if X.dtype.kind == "f" else np.float64
         return X.astype(dtype).filled(np.nan)
-    return X.astype(object).filled(None)
+    values = X.data.astype(object)
+    values[mask] = None
+    return values

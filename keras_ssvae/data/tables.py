@@ -246,12 +246,13 @@ class TablePreprocessor:
             with np.errstate(over="ignore"):
                 x = (values - self.center_[j]) / self.scale_[j]
             extreme = values[(x < low[j]) | (x > high[j])]
-            found.append(f"column {self._name(order[j])}: {len(extreme)}, such as {extreme[0]:g}")
+            found.append(f"{self._name(order[j])}: {len(extreme)}, such as {extreme[0]:g}")
         if found:
             more = f"; and {len(found) - MAX_NAMED} more columns" if len(found) > MAX_NAMED else ""
             warnings.warn(
-                f"X holds values further than {REACH:g} standard deviations from the middle of their columns, which are "
-                f"read as lying about there; cells of {'; '.join(found[:MAX_NAMED])}{more}. If they mark missing cells, replace them by NaN.",
+                f"X holds values further than {REACH:g} standard deviations from the middle of their columns, which the "
+                f"model reads as lying little further out; number of cells by column: {'; '.join(found[:MAX_NAMED])}{more}. If "
+                "they mark missing cells, replace them by NaN.",
                 ExtremeValueWarning,
                 stacklevel=2,
             )
@@ -347,8 +348,12 @@ class TablePreprocessor:
 
     def numbers(self, x: np.ndarray) -> np.ndarray:
         """Matrix -> numbers in the user's units, as `Schema.read` gives them."""
+        flat = np.array(x, float)
         with np.errstate(over="ignore"):
-            flat = np.asarray(x, float) * self.scale_ + self.center_
+            far = (np.abs(flat) > REACH) & self._is_open()  # as `encode` has drawn them in
+            flat[far] = np.sign(flat[far]) * REACH * np.exp(np.abs(flat[far]) - REACH)
+            flat *= self.scale_
+            flat += self.center_
         flat = np.fmax(np.fmin(flat, self.maximum_), self.minimum_)
         flat[:, np.isnan(self.minimum_)] = np.nan  # of a column without a value nothing is known
         if self._order is None:

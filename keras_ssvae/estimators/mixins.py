@@ -15,6 +15,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae._compat.sklearn import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from keras_ssvae.data.containers import has_column, opened
 from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.sources import stack
@@ -308,7 +309,8 @@ class LabelPredictorMixin(ClassifierMixin):
         sample_weight : array-like of shape (n,), default=None
             Weights of the rows.
         """
-        X, y, source = self._open(X, self._label_column if y is None else y)
+        X = opened(X)
+        X, y, source = self._open(X, self._label_column if y is None and has_column(X, self._label_column) else y)
         if source is None:
             predicted = self.predict(X)
         else:
