@@ -1,6 +1,6 @@
-"""Random inputs to every family: each either works as promised or is refused in words. Prints what is neither.
+"""Random inputs to every family: each works as promised or is refused in words. Prints what is neither.
 
-``python benchmarks/fuzz.py --cases 3000 --seed 0``. A case is X, y, row weights and parameters, most of them odd, for one family.
+``python benchmarks/fuzz.py --cases 3000 --seed 0``. A case is X, y, row weights and parameters, most of them odd, of a family.
 It is lost where a call raises anything but a ValueError, a TypeError or a NotFittedError with a message of ours or of
 scikit-learn's validation; where an answer of a fitted estimator is not finite or of another shape than the rows; where X, y, or
 what all of a process share (the generator of NumPy, settings of Keras, environment, filters of warnings) has changed; or where a
@@ -44,7 +44,9 @@ ODD_VALUES = (
 def numbers_of(rng, n, d):
     """An array (n, d) of floats of one of many sizes, with or without odd cells."""
     X = rng.standard_normal((n, d))
-    size = rng.choice(["plain", "plain", "huge", "tiny", "denormal", "offset", "wide", "constant", "counts", "binary", "positive"])
+    size = rng.choice(
+        ["plain", "plain", "huge", "tiny", "denormal", "offset", "wide", "constant", "counts", "binary", "positive"]
+    )
     scales = {"huge": 1e300, "tiny": 1e-300, "denormal": 1e-310, "offset": 1.0, "wide": 1.0}
     X = X * scales.get(size, 1.0)
     if size == "offset":
@@ -100,7 +102,11 @@ def column_of(rng, n):
         return pd.Series([[1], {2: 3}, "x", 1j, 5, None, True, b"q", (1, 2), pd.Interval(0, 1)] * n, dtype=object)[
             rng.randint(10, size=n) if rng.uniform() < 0.5 else rng.choice([2, 4, 5, 6], size=n)
         ].reset_index(drop=True)
-    return pd.Series(pd.period_range("2020", periods=n, freq="D")) if rng.uniform() < 0.3 else pd.Series(dates.strftime("%Y-%m-%d"))
+    return (
+        pd.Series(pd.period_range("2020", periods=n, freq="D"))
+        if rng.uniform() < 0.3
+        else pd.Series(dates.strftime("%Y-%m-%d"))
+    )
 
 
 def frame_of(rng, n, d):
@@ -138,20 +144,72 @@ def _contained(rng, X, n, d):
     read_only = X.copy()
     read_only.flags.writeable = False
     makers = [
-        *(lambda: X, lambda: X, lambda: X, lambda: np.asfortranarray(X), lambda: read_only, lambda: X[::-1], lambda: X[:, ::-1]),
-        *(lambda: X.astype(">f8"), lambda: X.astype("f4"), lambda: X.astype("f2"), lambda: X.astype(object), lambda: X.tolist()),
+        *(
+            lambda: X,
+            lambda: X,
+            lambda: X,
+            lambda: np.asfortranarray(X),
+            lambda: read_only,
+            lambda: X[::-1],
+            lambda: X[:, ::-1],
+        ),
+        *(
+            lambda: X.astype(">f8"),
+            lambda: X.astype("f4"),
+            lambda: X.astype("f2"),
+            lambda: X.astype(object),
+            lambda: X.tolist(),
+        ),
         *(lambda: X.astype(str), lambda: X.astype(np.longdouble), lambda: whole.astype(int), lambda: whole.astype(">i4")),
         *(lambda: whole.astype(np.int64) + 2**60, lambda: np.abs(whole).astype(np.uint64) + np.uint64(2**63), lambda: X > 0),
-        *(lambda: sparse.csr_matrix(whole), lambda: sparse.coo_array(whole), lambda: tf.constant(X), lambda: tf.Variable(whole)),
-        *(lambda: {f"c{j}": X[:, j] for j in range(d)}, lambda: {"a": [1, 2], "b": [3]}, lambda: dict(), lambda: tuple(map(tuple, X))),
-        *(lambda: np.ma.masked_array(X, rng.uniform(size=X.shape) < 0.2), lambda: np.ma.masked_invalid(X), lambda: np.matrix(X)),
+        *(
+            lambda: sparse.csr_matrix(whole),
+            lambda: sparse.coo_array(whole),
+            lambda: tf.constant(X),
+            lambda: tf.Variable(whole),
+        ),
+        *(
+            lambda: {f"c{j}": X[:, j] for j in range(d)},
+            lambda: {"a": [1, 2], "b": [3]},
+            lambda: {},
+            lambda: tuple(map(tuple, X)),
+        ),
+        *(
+            lambda: np.ma.masked_array(X, rng.uniform(size=X.shape) < 0.2),
+            lambda: np.ma.masked_invalid(X),
+            lambda: np.matrix(X),
+        ),
         *(lambda: X + 1j, lambda: X[0], lambda: X[:0], lambda: X[:, :0], lambda: np.empty((n, 0), object), lambda: X[0, 0]),
         *(lambda: pd.DataFrame(index=range(n)), lambda: pd.DataFrame(X).astype("Float64"), lambda: pd.DataFrame(X, dtype="f4")),
-        *(lambda: pd.Series(X[:, 0]), lambda: None, lambda: "no such folder", lambda: 3.0, lambda: object(), lambda: [[1, 2], [3]]),
-        *(lambda: rng.uniform(size=(n, 4, 4)), lambda: rng.randint(256, size=(n, 5, 4, 3)).astype(np.uint8), lambda: X.reshape(n, 1, d)),
-        *(lambda: rng.standard_normal((n, 4, 4, 1)) * 1e30, lambda: np.full((n, 4, 4), np.nan), lambda: np.zeros((n, 2, 2, 1, 1))),
-        *(lambda: np.array([(1, 2.0)] * n, [("a", ">i4"), ("b", "f8")]), lambda: iter(X), lambda: lambda: iter([X]), lambda: lambda: 3),
-        *(lambda: np.array(["2020-01-01"] * n, "M8[D]").reshape(n, 1), lambda: np.full((n, d), None), lambda: tf.data.Dataset.range(3)),
+        *(
+            lambda: pd.Series(X[:, 0]),
+            lambda: None,
+            lambda: "no such folder",
+            lambda: 3.0,
+            lambda: object(),
+            lambda: [[1, 2], [3]],
+        ),
+        *(
+            lambda: rng.uniform(size=(n, 4, 4)),
+            lambda: rng.randint(256, size=(n, 5, 4, 3)).astype(np.uint8),
+            lambda: X.reshape(n, 1, d),
+        ),
+        *(
+            lambda: rng.standard_normal((n, 4, 4, 1)) * 1e30,
+            lambda: np.full((n, 4, 4), np.nan),
+            lambda: np.zeros((n, 2, 2, 1, 1)),
+        ),
+        *(
+            lambda: np.array([(1, 2.0)] * n, [("a", ">i4"), ("b", "f8")]),
+            lambda: iter(X),
+            lambda: lambda: iter([X]),
+            lambda: lambda: 3,
+        ),
+        *(
+            lambda: np.array(["2020-01-01"] * n, "M8[D]").reshape(n, 1),
+            lambda: np.full((n, d), None),
+            lambda: tf.data.Dataset.range(3),
+        ),
         *(lambda: pd.DataFrame(X).astype(pd.SparseDtype(float)), lambda: [[v, "a"] for v in X[:, 0]], lambda: [list("ab")] * n),
     ]
     return makers[rng.randint(26) if rng.uniform() < 0.6 else rng.randint(len(makers))]()
@@ -167,11 +225,31 @@ def labels_of(rng, n):
         *(lambda: np.full(n, -1), lambda: text, lambda: np.where(partial < 0, None, text), lambda: text.astype(str)),
         *(lambda: y.astype(float), lambda: np.where(partial < 0, np.nan, partial), lambda: y > 0, lambda: np.zeros(n, int)),
         *(lambda: y[:, None], lambda: pd.Series(text).astype("category"), lambda: pd.Series(partial).astype("Int64")),
-        *(lambda: y.astype(">i4"), lambda: y * 10**15, lambda: "c0", lambda: y + 0.5, lambda: y[:-1], lambda: np.eye(3)[y], lambda: "nothing"),
+        *(
+            lambda: y.astype(">i4"),
+            lambda: y * 10**15,
+            lambda: "c0",
+            lambda: y + 0.5,
+            lambda: y[:-1],
+            lambda: np.eye(3)[y],
+            lambda: "nothing",
+        ),
         *(lambda: [None] * n, lambda: ["a", 1] * n, lambda: np.full(n, np.nan), lambda: np.full(n, np.inf), lambda: y + 1j),
-        *(lambda: 3, lambda: {"a": 1}, lambda: [[1], [2, 3]], lambda: [[1, 2]] * n, lambda: text.astype(bytes), lambda: object()),
+        *(
+            lambda: 3,
+            lambda: {"a": 1},
+            lambda: [[1], [2, 3]],
+            lambda: [[1, 2]] * n,
+            lambda: text.astype(bytes),
+            lambda: object(),
+        ),
         *(lambda: pd.date_range("2020", periods=n), lambda: np.ma.masked_array(y, y > 1), lambda: sparse.csr_matrix(y)),
-        *(lambda: pd.array(y, "UInt8"), lambda: y.astype("f2"), lambda: y.astype(np.uint64) + np.uint64(2**63), lambda: [(1, 2)] * n),
+        *(
+            lambda: pd.array(y, "UInt8"),
+            lambda: y.astype("f2"),
+            lambda: y.astype(np.uint64) + np.uint64(2**63),
+            lambda: [(1, 2)] * n,
+        ),
     ]
     return makers[rng.randint(20) if rng.uniform() < 0.8 else rng.randint(len(makers))]()
 
@@ -182,8 +260,22 @@ def weights_of(rng, n):
     makers = [
         *(lambda: w, lambda: np.ones(n), lambda: np.zeros(n), lambda: -w, lambda: w * 1e30, lambda: w * 1e-300, lambda: w[:-1]),
         *(lambda: 10.0 ** rng.randint(-300, 300, size=n), lambda: np.full(n, np.nan), lambda: np.full(n, 1e308), lambda: 2.0),
-        *(lambda: (w > 0.3).astype(int), lambda: "x", lambda: w[:, None], lambda: np.full(n, np.inf), lambda: pd.Series(w), lambda: -1),
-        *(lambda: [None] * n, lambda: {"a": 1}, lambda: w.astype(">f4"), lambda: w.astype(object), lambda: 0.0, lambda: w.tolist()),
+        *(
+            lambda: (w > 0.3).astype(int),
+            lambda: "x",
+            lambda: w[:, None],
+            lambda: np.full(n, np.inf),
+            lambda: pd.Series(w),
+            lambda: -1,
+        ),
+        *(
+            lambda: [None] * n,
+            lambda: {"a": 1},
+            lambda: w.astype(">f4"),
+            lambda: w.astype(object),
+            lambda: 0.0,
+            lambda: w.tolist(),
+        ),
     ]
     return None if rng.uniform() < 0.8 else makers[rng.randint(len(makers))]()
 
@@ -208,7 +300,17 @@ def parameters_of(rng, cls):
             elif c in (None, "boolean") or isinstance(c, str):
                 legal += [None] if c is None else [True, False, np.True_]
         if name == "likelihood":
-            legal += ["gaussian", "student_t", "poisson", "bernoulli", "log_normal", "beta", "categorical", "ordinal", "discretized"]
+            legal += [
+                "gaussian",
+                "student_t",
+                "poisson",
+                "bernoulli",
+                "log_normal",
+                "beta",
+                "categorical",
+                "ordinal",
+                "discretized",
+            ]
         if name == "activation":
             legal += ["relu", "tanh", "linear"]
         if name == "optimizer":

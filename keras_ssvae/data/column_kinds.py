@@ -114,7 +114,7 @@ def _standardisation(flat, weight, together):
         offset[:] = offset.min()
         unit[:] = unit.max()
     unit[unit == 0] = 1.0
-    unit = np.exp2(np.ceil(np.log2(unit)))
+    unit = np.exp2(np.minimum(np.ceil(np.log2(unit)), 1023))
     offset = offset.astype(float)
     mean = (share * np.where(known, flat / unit - offset / unit, 0.0)).sum(axis=0) / safe
     if together:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy import typing as npt
 
-__all__ = ["Columns"]
+__all__ = []
 
 
 class Columns:
@@ -36,7 +36,7 @@ class Columns:
             values[:, i] = part[rows]
         return values
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 

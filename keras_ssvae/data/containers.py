@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-__all__ = ["has_column", "opened", "split_labels"]
+__all__ = []
 
 # by the package that a container comes from; other objects of it are left as they are
 CONTAINERS: dict[str, tuple[tuple[str, ...], typing.Callable]] = {
@@ -20,7 +20,13 @@ CONTAINERS: dict[str, tuple[tuple[str, ...], typing.Callable]] = {
     "torch": (("Parameter", "Tensor"), lambda X: X.detach().cpu().numpy()),
 }
 # packages whose data lie elsewhere, or are not there yet, and what brings them here
-ELSEWHERE = {"dask": "X.compute()", "ibis": "X.to_pandas()", "pyspark": "X.toPandas()", "cupy": "X.get()", "cudf": "X.to_pandas()"}
+ELSEWHERE = {
+    "dask": "X.compute()",
+    "ibis": "X.to_pandas()",
+    "pyspark": "X.toPandas()",
+    "cupy": "X.get()",
+    "cudf": "X.to_pandas()",
+}
 UNREADABLE = {
     "KerasTensor": "it has no values; pass an array",
     "RaggedTensor": "its rows differ in length; pass rows of one length, as X.to_tensor().numpy()",
@@ -41,7 +47,9 @@ def opened(X: typing.Any) -> typing.Any:
     if convert is not None and name in names:
         X = convert(X)
     elif package in ELSEWHERE:
-        raise TypeError(f"X is a {name} of {package}, whose rows are not in memory as an array or a DataFrame; pass {ELSEWHERE[package]}.")
+        raise TypeError(
+            f"X is a {name} of {package}, whose rows are not in memory as an array or a DataFrame; pass {ELSEWHERE[package]}."
+        )
     elif name in UNREADABLE and package in ("keras", "tensorflow"):
         raise TypeError(f"X is a {name}, which cannot be read: {UNREADABLE[name]}.")
     elif isinstance(X, Mapping):

@@ -250,7 +250,9 @@ def _hint_of_numbers(series):
     if reads.mean() <= 0.5:
         return ""
     others = "" if reads.all() else f" with gaps for the others, such as {known[~reads].iloc[0]!r},"
-    return f" {reads.sum()} of its texts are numbers: pd.to_numeric(..., errors='coerce') makes it,{others} a column of numbers."
+    return (
+        f" {reads.sum()} of its texts are numbers: pd.to_numeric(..., errors='coerce') makes it,{others} a column of numbers."
+    )
 
 
 def _exact(series):
@@ -270,8 +272,10 @@ def _difference(exact, offset):
 
 def _integers(numbers_, offset, dtype):
     """Floats plus an offset, all digits kept, as Python's integers in the range of a dtype, None where missing."""
-    info = np.iinfo(np.int64 if dtype == object else getattr(dtype, "numpy_dtype", dtype))
-    return np.array([None if v != v else int(min(max(offset + round(v), info.min), info.max)) for v in numbers_.tolist()], object)
+    info = np.iinfo(np.int64 if getattr(dtype, "kind", "O") == "O" else getattr(dtype, "numpy_dtype", dtype))
+    return np.array(
+        [None if v != v else int(min(max(offset + round(v), info.min), info.max)) for v in numbers_.tolist()], object
+    )
 
 
 def has_long_integers(X: object) -> bool:

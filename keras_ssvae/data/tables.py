@@ -86,7 +86,7 @@ class TablePreprocessor:
         self.schema_ = schema
         self.row_shape_ = values.shape[1:]
         self.image_shape_ = None if values.ndim == 2 else (*values.shape[1:3], values.shape[3] if values.ndim == 4 else 1)
-        flat = values if values.ndim == 2 else values.reshape(len(values), -1)
+        flat = _flat(values)
         self.n_columns_ = flat.shape[1]
         self.incomplete_, (self.minimum_, self.maximum_) = incomplete(flat), ranges(flat)
         if self.image_shape_:
@@ -129,7 +129,7 @@ class TablePreprocessor:
         scales = [scale_column(kind, flat[:, j], weight, s) for j, (kind, s) in enumerate(zip(kinds, standard, strict=True))]
         scales = np.array(scales, float).T.copy()
         graded = [
-            kind.scaling == "two values" and _is_grey((flat[:, j] - center) / scale)
+            kind.scaling == "two values" and _is_grey(flat[:, j], center, scale)
             for j, (kind, center, scale) in enumerate(zip(kinds, *scales[:2], strict=True))
         ]
         self._set_groups(levels)
@@ -267,7 +267,7 @@ class TablePreprocessor:
 
     def widened(self, values: np.ndarray | Columns) -> "TablePreprocessor":
         """The same table with the range of more rows: what comes back may lie in either."""
-        flat = values if values.ndim == 2 else values.reshape(len(values), self.n_columns_)
+        flat = _flat(values)
         low, high = map(self._grouped, ranges(flat))
         known = ~np.isnan(self.minimum_)  # a column that had no value in the fit is not part of the model
         wider = copy.copy(self)
@@ -277,7 +277,7 @@ class TablePreprocessor:
 
     def encode(self, values: np.ndarray | Columns) -> PreparedRows:
         """Float array as `Schema.read` and validation give it -> `PreparedRows`."""
-        flat = values if values.ndim == 2 else values.reshape(len(values), self.n_columns_)
+        flat = _flat(values)
         arrays = {"x": np.empty(flat.shape, np.float32)}
         step = max(1, BLOCK_CELLS // self.n_columns_)
         for start in range(0, len(flat), step):
@@ -363,7 +363,14 @@ class TablePreprocessor:
         return given
 
 
-def _is_grey(values):
+def _flat(values):
+    """Images as rows; columns as they are."""
+    return values if isinstance(values, Columns) else values.reshape(len(values), -1)
+
+
+def _is_grey(values, center, scale):
+    with np.errstate(over="ignore"):
+        values = (values - center) / scale
     return not (np.isnan(values) | np.isin(values, (0.0, 1.0))).all()
 
 

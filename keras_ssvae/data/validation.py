@@ -1,5 +1,7 @@
 """What reaches a fit or a question: X as finite numbers or gaps, and a weight for every row."""
 
+import typing
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sparse
@@ -16,7 +18,7 @@ __all__ = []
 REACH = 60  # powers of two between weights
 
 
-def check_X(X: object, schema: Schema, estimator: BaseEstimator | None = None) -> np.ndarray | Columns:
+def check_X(X: typing.Any, schema: Schema, estimator: BaseEstimator | None = None) -> np.ndarray | Columns:
     """X as floats, (n, d), or images, (n, height, width[, channels]), in the dtype that they have; NaN where missing. A sparse
     matrix is made dense.
 
@@ -72,8 +74,8 @@ def check_weight(sample_weight: npt.ArrayLike | None, values: np.ndarray | Colum
     """How often each of the n rows of `values` counts, (n,) float64, from one number, n numbers, or None for once.
 
     Not to be written to: of None it is one number in memory. Weights that are extreme, beyond 2**+-60, are brought to one by a
-    common factor, and those that are smaller than the largest by 2**60 count as that small. Raises a ValueError if weights are of another shape, negative,
-    missing or infinite, or if all of them are zero.
+    common factor, and those that are smaller than the largest by 2**60 count as that small. Raises a ValueError if weights are
+    of another shape, negative, missing or infinite, or if all of them are zero, and a TypeError if they are no numbers.
     """
     if sample_weight is None:
         return np.broadcast_to(1.0, len(values))

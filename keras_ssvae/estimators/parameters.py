@@ -12,7 +12,7 @@ from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions
 from keras_ssvae.estimators.documentation import with_shared_parameters
 from keras_ssvae.registry import register
 
-__all__ = ["AUTO", "NOT_NEGATIVE", "POSITIVE", "HasMethods", "Interval", "StrOptions", "estimator", "layer_sizes", "param"]
+__all__ = ["AUTO", "NOT_NEGATIVE", "POSITIVE", "HasMethods", "Interval", "StrOptions", "estimator", "param"]
 
 POSITIVE = Interval(numbers.Integral, 1, None, closed="left")
 NOT_NEGATIVE = Interval(numbers.Real, 0, None, closed="left")
@@ -61,8 +61,8 @@ def estimator(cls: T) -> T:
 
 
 def layer_sizes(params: dict, name: str) -> tuple[int, ...]:
-    """The parameter `name`, a sequence of units by layer, as a tuple of Python's integers; raises a ValueError if it is none."""
+    """The parameter `name`, units by layer in a sequence, as a tuple of Python's integers; a ValueError if it is none."""
     sizes = params[name]
-    if np.ndim(sizes) != 1 or not all(isinstance(size, numbers.Integral) and size >= 1 for size in sizes):
+    if np.ndim(sizes) != 1 or not all(isinstance(size, numbers.Integral) and int(size) >= 1 for size in sizes):
         raise ValueError(f"{name} must be a sequence of whole numbers from 1, the units of each layer; got {sizes!r}.")
     return tuple(map(int, sizes))

@@ -152,7 +152,10 @@ def conv_decoder(
     for i, n in enumerate([*filters[-2::-1], image_shape[2]]):
         width, own = (5, None) if i == len(filters) - 1 else (3, activation)
         layers.append(keras.layers.Conv2DTranspose(n, width, 2, "same", activation=own, data_format=LAST, name=f"conv_{i}"))
-    layers += [keras.layers.Cropping2D(((0, crop[0]), (0, crop[1])), LAST, name="crop"), keras.layers.Flatten(LAST, name="flatten")]
+    layers += [
+        keras.layers.Cropping2D(((0, crop[0]), (0, crop[1])), LAST, name="crop"),
+        keras.layers.Flatten(LAST, name="flatten"),
+    ]
     return keras.Sequential([keras.Input(shape), *layers], name=name)
 
 

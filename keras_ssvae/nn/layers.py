@@ -148,7 +148,9 @@ def plain_activation(activation: str | Callable) -> str | Callable:
         try:
             keras.activations.get(activation)
         except ValueError as error:
-            raise ValueError(f"activation must be a function or its name in Keras, such as 'relu'; got {activation!r}.") from error
+            raise ValueError(
+                f"activation must be a function or its name in Keras, such as 'relu'; got {activation!r}."
+            ) from error
     return _silu if activation in ("silu", "swish") else activation
 
 

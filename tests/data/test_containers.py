@@ -19,7 +19,9 @@ def test_what_is_read_elsewhere_stays_as_it_is(given):
     assert opened(given) is given
 
 
-@pytest.mark.parametrize("given", [tf.constant(X), tf.Variable(X), np.ma.masked_array(X, False)], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "given", [tf.constant(X), tf.Variable(X), np.ma.masked_array(X, False)], ids=lambda v: type(v).__name__
+)
 def test_tensors_and_arrays_without_a_mask_are_arrays(given):
     assert type(opened(given)) is np.ndarray
     np.testing.assert_array_equal(opened(given), X)

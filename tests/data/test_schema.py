@@ -514,5 +514,7 @@ def test_long_integers_over_the_whole_range_keep_their_order():
 def test_text_that_looks_like_numbers_is_told(n, message):
     texts = [f"{i}.5" for i in range(110)] * (1 if n == 110 else 1) + ["?"]
     texts = texts * 3 if "frequent" in message else texts
-    with pytest.warns(ColumnWarning, match=rf"{message}.* texts are numbers: pd.to_numeric\(.*gaps for the others, such as '\?'"):
+    with pytest.warns(
+        ColumnWarning, match=rf"{message}.* texts are numbers: pd.to_numeric\(.*gaps for the others, such as '\?'"
+    ):
         Schema().fit(pd.DataFrame({"price": texts}))

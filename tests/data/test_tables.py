@@ -20,8 +20,9 @@ def rng(seed=0):
 
 def values_of(X, schema=None):
     """X as the estimator hands it over after validation."""
-    if as_frame(X) is not None:
-        return (schema or Schema().fit(X)).read(X)
+    schema = schema or Schema().fit(X)
+    if as_frame(X) is not None or schema.columns is not None:
+        return schema.read(X)
     X = np.asarray(X)
     return X if X.ndim > 2 else X.astype(X.dtype if X.dtype.kind == "f" else float)
 
@@ -588,7 +589,9 @@ def with_far_cells(*cells):
 
 def test_far_cells_are_drawn_in_and_stay_in_their_order():
     X = with_far_cells(1e4, 1e30, 1.7e308, -1e5, -1e300)
-    with pytest.warns(ExtremeValueWarning, match=r"number of cells by column: 1: 5, such as 10000\. If they mark missing cells"):
+    with pytest.warns(
+        ExtremeValueWarning, match=r"number of cells by column: 1: 5, such as 10000\. If they mark missing cells"
+    ):
         table = fitted(X)
     x = table.encode(X).x[:, 1]
     assert np.abs(x).max() < 2e3
