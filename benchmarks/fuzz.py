@@ -1,6 +1,6 @@
 """Random inputs to every family: each works as promised or is refused in words. Prints what is neither.
 
-``python benchmarks/fuzz.py --cases 3000 --seed 0``. A case is X, y, row weights and parameters, most of them odd, of a family.
+``python benchmarks/fuzz.py --cases 3000 --seed 0``. A case is X, y, row weights and parameters of a family, most of them odd.
 It is lost where a call raises anything but a ValueError, a TypeError or a NotFittedError with a message of ours or of
 scikit-learn's validation; where an answer of a fitted estimator is not finite or of another shape than the rows; where X, y, or
 what all of a process share (the generator of NumPy, settings of Keras, environment, filters of warnings) has changed; or where a
@@ -171,7 +171,7 @@ def _contained(rng, X, n, d):
         *(
             lambda: {f"c{j}": X[:, j] for j in range(d)},
             lambda: {"a": [1, 2], "b": [3]},
-            lambda: {},
+            dict,
             lambda: tuple(map(tuple, X)),
         ),
         *(

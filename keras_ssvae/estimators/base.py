@@ -116,16 +116,17 @@ class GenerativeEstimator(BaseEstimator):
         X : array-like or DataFrame of shape (n, d), or array of shape (n, height, width[, channels]), or a source
             Rows or images. The columns of a DataFrame may be numbers, truth values, strings, categories, dates (also as
             text) and durations, see `keras_ssvae.data.schema`; NaN, None, pd.NA and NaT mark missing cells, and later on a
-            category that this fit does not see counts as missing. A sparse matrix of SciPy is made dense. Rows that are too
-            many for the memory are read in blocks, if X is
+            category that this fit does not see counts as missing. A sparse matrix of SciPy is made dense. Tensors, dicts of
+            columns, tables of pyarrow, lazy frames of polars, structured and masked arrays (the mask marks missing cells) are
+            read, too. Rows that are too many for the memory are read in blocks, if X is
 
             - a folder (str or path) of Parquet or CSV files, one such file, or a pyarrow Dataset;
             - a function without arguments that returns an iterator of blocks X or (X, y), arrays or DataFrames;
             - a tf.data.Dataset of batches X or (X, y), where X may be a dict of columns;
             - a numpy.memmap of more than `buffer_size` rows.
         y : array-like of shape (n,), default=None
-            Labels; -1 (or `unlabeled`), None, NaN and pd.NA mark rows without one. None: no row has a label. Of files, or of
-            blocks that are DataFrames: the name of the column of the labels.
+            Labels; -1 (or `unlabeled`), None, NaN and pd.NA mark rows without one. None: no row has a label. Of a DataFrame,
+            files, or blocks that are DataFrames: the name of the column of the labels.
         sample_weight : array-like of shape (n,), default=None
             How often each row counts: weight 2 is a row given twice, weight 0 a row left out. None for rows read in blocks; a
             numpy.memmap is read as a whole with it.
