@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_ssvae.data.columnwise import Columns
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.kinds import ColumnKind
 
@@ -82,11 +83,11 @@ def scale_column(kind: ColumnKind, values: np.ndarray, weight: np.ndarray, stand
         return (0.0, 1.0, center, scale) if kind.scaling == "log1p" else (0.0, np.exp(center), 0.0, scale)
     low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     if kind.scaling == "two values" and (low < 0 or high > 1 or len(np.unique(values[~np.isnan(values)])) == 2):
-        return low, float(high) - float(low) or 1.0, 0.0, 1.0
+        return low, min(float(high) - float(low), np.finfo(float).max) or 1.0, 0.0, 1.0
     return 0.0 if kind.scaling != "lowest" or np.isnan(low) else low, 1.0, 0.0, 1.0
 
 
-def standardisation(flat: np.ndarray, weight: np.ndarray, together: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def standardisation(flat: np.ndarray | Columns, weight: np.ndarray, together: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean and standard deviation, (d,) each, of (n, d) values, NaN where missing; far outliers are drawn in.
 
     Values further from the middle nine tenths of a column than thrice their width count as lying there. The result does not
@@ -113,7 +114,7 @@ def _standardisation(flat, weight, together):
         offset[:] = offset.min()
         unit[:] = unit.max()
     unit[unit == 0] = 1.0
-    unit = np.exp2(np.ceil(np.log2(unit)))
+    unit = np.exp2(np.minimum(np.ceil(np.log2(unit)), 1023))
     offset = offset.astype(float)
     mean = (share * np.where(known, flat / unit - offset / unit, 0.0)).sum(axis=0) / safe
     if together:
@@ -142,6 +143,7 @@ def _draw_in(flat, known, weight):
             share = np.cumsum(weight[order])
             at = np.searchsorted(share, np.array([0.05, 0.95]) * share[-1])
             edges[:, j] = flat[order[at], j]
-    width = edges[1] - edges[0]
-    reach = np.where(width > 0, 3 * width, np.inf)  # nine tenths of one value say nothing about the others
-    return np.clip(flat, edges[0] - reach, edges[1] + reach)
+    with np.errstate(over="ignore"):
+        width = edges[1] - edges[0]
+        reach = np.where(width > 0, 3 * width, np.inf)  # nine tenths of one value say nothing about the others
+        return np.clip(flat, edges[0] - reach, edges[1] + reach)

@@ -326,6 +326,8 @@ def _column(y, name):
         values = values[:, 0]
     if values.ndim != 1:
         raise ValueError(f"{name} should be a 1d array, got an array of shape {values.shape} instead.")
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
     return values.astype(object) if values.dtype.kind == "T" else values
 
 

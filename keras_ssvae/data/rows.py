@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 
+from keras_ssvae.data.columnwise import Columns
 from keras_ssvae.registry import register, require, require_keys
 
 __all__ = ["LazyRows", "PreparedRows"]
@@ -100,7 +101,7 @@ class LazyRows:
         What else the rows have.
     """
 
-    def __init__(self, table: typing.Any, values: np.ndarray, **arrays: np.ndarray):
+    def __init__(self, table: typing.Any, values: np.ndarray | Columns, **arrays: np.ndarray):
         self._table, self._values, self._arrays = table, values, arrays
 
     def joined(self, **arrays: np.ndarray) -> LazyRows:

@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sparse
 
-from keras_ssvae.data.schema_columns import Column, Numbers, cast, learn_column
+from keras_ssvae.data.columnwise import Columns
+from keras_ssvae.data.schema_columns import Column, Levels, Numbers, TruthValues, cast, has_long_integers, learn_column
 from keras_ssvae.registry import register, require, require_keys
 
 __all__ = ["Schema"]
+
+SHORT = 2048  # positions up to which a float16 has all
 
 
 @register
@@ -40,6 +43,8 @@ class Schema:
         if self.container == "array":
             self.dtype = getattr(X, "dtype", np.dtype(float))
         frame = as_frame(X)
+        if frame is None and has_long_integers(X):
+            frame = pd.DataFrame(X)
         if frame is not None:
             names = range(frame.shape[1]) if self.container == "array" else frame.columns
             self.columns = [learn_column(frame.iloc[:, j], name) for j, name in enumerate(names)]
@@ -50,20 +55,30 @@ class Schema:
 
     def read(self, X: typing.Any) -> np.ndarray:
         """X as float64 (n, d), NaN where missing; an array of numbers as it is."""
-        frame = as_frame(X)
-        if self.columns is None:
-            return X if frame is None else frame.to_numpy(dtype=np.float64, na_value=np.nan)
-        frame = pd.DataFrame(np.asarray(X)) if frame is None else frame
-        if frame.shape[1] != len(self.columns) or not len(frame):
-            return np.empty(frame.shape)
-        return np.column_stack([self._read_column(j, frame.iloc[:, j]) for j in range(len(self.columns))])
+        return X if self.columns is None and as_frame(X) is None else np.asarray(self.read_columns(X))
 
-    def _read_column(self, j, series):
+    def read_columns(self, X: typing.Any) -> np.ndarray | Columns:
+        """The same of what has columns, without a copy of those of numbers; zeros where X has no rows, or other columns."""
+        frame = as_frame(X)
+        frame = pd.DataFrame(np.asarray(X)) if frame is None else frame
+        columns = self.columns or [Numbers(dtype, False) for dtype in frame.dtypes]
+        if frame.shape[1] != len(columns) or 0 in frame.shape:
+            return np.zeros(frame.shape)
+        return Columns([self._read_column(column, j, frame.iloc[:, j]) for j, column in enumerate(columns)])
+
+    def _read_column(self, column, j, series):
+        """Numbers of a column, in the smallest dtype that holds those of levels, and in their own where they are numbers."""
+        name = j if self.names is None else self.names[j]
+        if type(column) is Numbers and not column.offset and isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf":
+            return series.to_numpy()
+        if series.dtype.kind == "c":
+            raise ValueError(f"Complex data not supported: column {name!r} has dtype {series.dtype}.")
         try:
-            return self.columns[j].numbers(series)
+            values = column.numbers(series)
         except (AttributeError, TypeError, ValueError) as error:
-            name = j if self.names is None else self.names[j]
             raise ValueError(f"column {name!r} holds other values than in the fit: {error}.") from error
+        is_short = isinstance(column, TruthValues) or isinstance(column, Levels) and len(column.levels) <= SHORT
+        return values.astype(np.float16) if is_short else values
 
     def write(self, values: np.ndarray, index: pd.Index | None = None) -> typing.Any:
         """Numbers (n, d), or images -> the user's container, with the index of the rows they belong to, if any."""

@@ -18,6 +18,7 @@ from keras_ssvae.registry import register, require, require_keys
 
 __all__ = ["ColumnWarning"]
 
+LONGEST = 2**53  # integers up to which floats have all
 MAX_LEVELS = 100  # of a column of categories; what is rarer counts as missing
 GRIDS = (86400.0, 3600.0, 60.0, 1.0, 1e-3, 1e-6)  # seconds, of times
 
@@ -63,21 +64,34 @@ class Numbers(Column):
     """A column of numbers."""
 
     is_integer: bool  # whether all values are whole, in a dtype of integers or one that gaps have turned into floats
+    offset: int = 0  # what is taken off integers that are longer than a float's digits, so that their differences are kept
 
     @classmethod
     def learn(cls, series: pd.Series, name: object) -> Column:
-        values = cls(series.dtype, False).numbers(series)
+        values = cls(series.dtype, False)._floats(series)
         whole = series.dtype.kind in "iu"
         if not whole and (series.dtype == object or np.isnan(values).any()):
             known = values[~np.isnan(values)]
             whole = len(known) > 0 and bool((np.isfinite(known) & (known == np.rint(known))).all())
-        return cls(series.dtype, whole)
+        whole = bool(whole)
+        exact = _exact(series) if whole and np.nanmax(np.abs(values), initial=0.0) > LONGEST else None
+        return cls(series.dtype, whole, 0 if exact is None else int(exact.min()))
 
     def numbers(self, series: pd.Series) -> np.ndarray:
+        exact = _exact(series) if self.offset else None
+        if exact is not None:
+            differences = np.full(len(series), np.nan)
+            differences[series.notna().to_numpy()] = _difference(exact, self.offset)
+            return differences
+        return self._floats(series) - self.offset
+
+    def _floats(self, series):
         plain = series if types.is_numeric_dtype(series.dtype) else pd.to_numeric(_objects(series))
         return plain.to_numpy(dtype=np.float64, na_value=np.nan)
 
     def values(self, numbers_: np.ndarray) -> object:
+        if self.offset:
+            return _integers(numbers_, self.offset, self.dtype)
         if self.is_integer and self.dtype == object:
             return _python_objects(numbers_, lambda known: np.rint(known).astype(np.int64))
         if _arrow_type(self.dtype, "scale") is not None:  # decimals
@@ -117,11 +131,14 @@ class Levels(Column):
             if len(counts) > counts.sum() / 2:
                 message = (
                     f"column {name!r} has {len(counts)} different values in {counts.sum()} rows, as names or identifiers "
-                    "have; it is left out of the model and comes back missing."
+                    f"have; it is left out of the model and comes back missing.{_hint_of_numbers(series)}"
                 )
                 warnings.warn(message, ColumnWarning, stacklevel=2)
                 return Identifiers(series.dtype)
-            message = f"column {name!r} has {len(counts)} categories; all but the {MAX_LEVELS} most frequent count as missing."
+            message = (
+                f"column {name!r} has {len(counts)} categories; all but the {MAX_LEVELS} most frequent count as missing."
+                f"{_hint_of_numbers(series)}"
+            )
             warnings.warn(message, ColumnWarning, stacklevel=2)
         order = sorted(counts.index, key=lambda level: (-counts[level], type(level).__name__, level))[:MAX_LEVELS]
         return cls(series.dtype, sorted(order, key=lambda level: (type(level).__name__, level)))
@@ -243,6 +260,50 @@ def _python_objects(numbers_, convert):
     values = np.full(len(numbers_), None)
     values[known] = convert(numbers_[known]).tolist()
     return values
+
+
+def _hint_of_numbers(series):
+    """What to do about text of which more than half reads as numbers, or ""."""
+    known = series.dropna()
+    if types.infer_dtype(known.astype(object)) != "string":
+        return ""
+    reads = pd.to_numeric(known.astype(object), errors="coerce").notna()
+    if reads.mean() <= 0.5:
+        return ""
+    others = "" if reads.all() else f" with gaps for the others, such as {known[~reads].iloc[0]!r},"
+    return (
+        f" {reads.sum()} of its texts are numbers: pd.to_numeric(..., errors='coerce') makes it,{others} a column of numbers."
+    )
+
+
+def _exact(series):
+    """The known values of a column of whole numbers as integers of 64 bits; None where they are others."""
+    known = series.dropna()
+    if known.dtype.kind in "iu":
+        return known.to_numpy(dtype=getattr(known.dtype, "numpy_dtype", known.dtype))
+    values = pd.to_numeric(known).to_numpy() if known.dtype == object else np.empty(0)
+    return values if values.dtype.kind in "iu" else None
+
+
+def _difference(exact, offset):
+    """Integers of 64 bits less an offset, as floats that are exact up to 2**53: by the higher and the lower half."""
+    low = 2**32 - 1
+    return ((exact >> 32).astype(np.int64) - (offset >> 32)) * 2.0**32 + ((exact & low).astype(np.int64) - (offset & low))
+
+
+def _integers(numbers_, offset, dtype):
+    """Floats plus an offset, all digits kept, as Python's integers in the range of a dtype, None where missing."""
+    info = np.iinfo(np.int64 if getattr(dtype, "kind", "O") == "O" else getattr(dtype, "numpy_dtype", dtype))
+    return np.array(
+        [None if v != v else int(min(max(offset + round(v), info.min), info.max)) for v in numbers_.tolist()], object
+    )
+
+
+def has_long_integers(X: object) -> bool:
+    """Whether X is an array (n, d) of integers of which some have more digits than a float."""
+    if not isinstance(X, np.ndarray) or X.ndim != 2 or X.dtype.kind not in "iu" or X.dtype.itemsize < 8 or not X.size:
+        return False
+    return int(X.max()) > LONGEST or int(X.min()) < -LONGEST
 
 
 def _grid(seconds):

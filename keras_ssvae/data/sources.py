@@ -13,6 +13,7 @@ import pandas as pd
 import tensorflow as tf
 from pandas.api.types import union_categoricals
 
+from keras_ssvae.data.containers import as_text, opened
 from keras_ssvae.data.schema import as_frame
 
 __all__ = ["Source", "open_source"]
@@ -81,10 +82,9 @@ class Source:
             if len(element) != 2:
                 raise ValueError(f"X must give blocks X or (X, y); got a tuple of {len(element)}. It cannot hold row weights.")
             X, y = element
-        if isinstance(X, dict):
-            X = pd.DataFrame({name: _column(values, name) for name, values in X.items()})
+        X = opened(X)
         frame = None if isinstance(X, np.ndarray) else as_frame(X)
-        X = _as_text(np.asarray(X)) if frame is None else frame
+        X = as_text(np.asarray(X)) if frame is None else frame
         if X.ndim < 2:
             raise ValueError(f"X must give blocks of rows, of two dimensions at least; got shape {X.shape}. Is it batched?")
         if frame is not None:
@@ -132,27 +132,7 @@ def _labels(y):
         return np.fromiter(y, dtype=object, count=len(y))
     if isinstance(y, pd.Series) or pd.api.types.is_extension_array_dtype(y):
         return pd.Series(y).reset_index(drop=True)
-    return _as_text(np.asarray(y))
-
-
-def _column(values, name):
-    """One column of a dict of columns: (rows,) values."""
-    values = np.asarray(values)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1:
-        raise ValueError(f"Column {name!r} of X must have the shape (rows,); got {values.shape}. Is the dataset batched?")
-    return _as_text(values)
-
-
-def _as_text(values):
-    """TensorFlow's text is bytes."""
-    if values.dtype != object:
-        return values
-    flat = [v.decode() if isinstance(v, bytes) else v for v in values.ravel()]
-    texts = np.empty(len(flat), dtype=object)
-    texts[:] = flat
-    return texts.reshape(values.shape)
+    return as_text(np.asarray(y))
 
 
 # From what the user passes to a source

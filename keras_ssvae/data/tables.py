@@ -1,20 +1,22 @@
 """Numbers <-> the matrix that the network reads: scaling, missing cells, and the way back."""
 
 import copy
+import warnings
 
 import numpy as np
 import pandas as pd
 
 from keras_ssvae.data.column_kinds import choose_kind, kind_names, scale_column, standardisation
+from keras_ssvae.data.columnwise import Columns, incomplete, ranges
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Schema
-from keras_ssvae.data.schema_columns import Identifiers, Levels
+from keras_ssvae.data.schema_columns import ColumnWarning, Identifiers, Levels
 from keras_ssvae.data.table_checks import check_table
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.kinds import ColumnGroup
 from keras_ssvae.registry import register, require_keys
 
-__all__ = ["TablePreprocessor"]
+__all__ = ["ExtremeValueWarning", "TablePreprocessor"]
 
 N_QUANTILES = 9
 MAX_QUANTILE_COLUMNS = 64
@@ -24,6 +26,13 @@ ATTRIBUTES = {  # of a fitted table
     "graded_", "quantiles_",
 }  # fmt: skip
 BLOCK_CELLS = 2**17  # at a time in double precision: memory is for what is encoded
+REACH = 1e3  # standard deviations up to which a value counts as what it is: ordinary columns end far below
+MAX_NAMED = 20  # columns that a warning lists
+FLOATS = np.finfo(float)
+
+
+class ExtremeValueWarning(ColumnWarning):
+    """Cells of X are so far from all others that the model reads them as if they were nearer, in the same order."""
 
 
 @register
@@ -68,12 +77,12 @@ class TablePreprocessor:
 
     # The way there
 
-    def fit(self, values: np.ndarray, schema: Schema, weight: np.ndarray) -> "TablePreprocessor":
+    def fit(self, values: np.ndarray | Columns, schema: Schema, weight: np.ndarray) -> "TablePreprocessor":
         """Learn kinds and scaling.
 
         Parameters
         ----------
-        values : (n, d) or (n, height, width[, channels]) float array
+        values : (n, d) or (n, height, width[, channels]) float array, or Columns
             Numbers, NaN where missing.
         schema : Schema
             The user's columns.
@@ -83,10 +92,9 @@ class TablePreprocessor:
         self.schema_ = schema
         self.row_shape_ = values.shape[1:]
         self.image_shape_ = None if values.ndim == 2 else (*values.shape[1:3], values.shape[3] if values.ndim == 4 else 1)
-        flat = values.reshape(len(values), -1)
+        flat = _flat(values)
         self.n_columns_ = flat.shape[1]
-        self.incomplete_ = np.isnan(flat).any(axis=0)
-        self.minimum_, self.maximum_ = np.fmin.reduce(flat, axis=0), np.fmax.reduce(flat, axis=0)
+        self.incomplete_, (self.minimum_, self.maximum_) = incomplete(flat), ranges(flat)
         if self.image_shape_:
             self._fit_image(flat, weight)
         else:
@@ -127,16 +135,17 @@ class TablePreprocessor:
         levels = self._fit_kinds(flat, weight)
         kinds = [LIKELIHOODS[name].kind for name in self.kinds_]
         standard = zip(*standardisation(flat, weight), strict=True)
-        scales = [scale_column(kind, x, weight, s) for kind, x, s in zip(kinds, flat.T, standard, strict=True)]
+        scales = [scale_column(kind, flat[:, j], weight, s) for j, (kind, s) in enumerate(zip(kinds, standard, strict=True))]
         scales = np.array(scales, float).T.copy()
         graded = [
-            kind.scaling == "two values" and _is_grey((x - center) / scale)
-            for kind, x, center, scale in zip(kinds, flat.T, *scales[:2], strict=True)
+            kind.scaling == "two values" and _is_grey(flat[:, j], center, scale)
+            for j, (kind, center, scale) in enumerate(zip(kinds, *scales[:2], strict=True))
         ]
         self._set_groups(levels)
         self.minimum_, self.maximum_, self.incomplete_ = map(self._grouped, (self.minimum_, self.maximum_, self.incomplete_))
         self._set_scales(*self._grouped(scales))
         self.graded_ = self._grouped(np.array(graded))
+        self._warn_of_extremes(flat)
 
     def _fit_kinds(self, flat, weight):
         """Learn the kinds; the number of levels of each column, 0 for numbers."""
@@ -176,7 +185,7 @@ class TablePreprocessor:
         return {j: self.likelihood[name] for j, name in enumerate(names) if name in self.likelihood}
 
     def _name(self, j):
-        return repr(j if self.schema_.names is None else self.schema_.names[j])
+        return repr(int(j) if self.schema_.names is None else self.schema_.names[j])
 
     def _count_levels(self, name, values, j):
         known, kind = values[~np.isnan(values)], LIKELIHOODS[name].kind
@@ -221,6 +230,8 @@ class TablePreprocessor:
         # values are put into the support: a row from far outside is strange, and no error
         self._low = self._by_column(lambda kind, n_levels: kind.support[0])
         self._high = self._by_column(lambda kind, n_levels: n_levels - 1.0 if kind.is_code else kind.support[1])
+        low, high = self._ends()
+        self._low, self._high = np.maximum(self._low, low), np.minimum(self._high, high)
         self._filler = self._by_column(lambda kind, n_levels: kind.filler)
         self._is_code = self._by_column(lambda kind, n_levels: kind.is_whole)
 
@@ -235,6 +246,41 @@ class TablePreprocessor:
         check_table(self, N_QUANTILES)
         self._set_supports()
 
+    def _ends(self):
+        """Encoded values that lie `REACH` spreads from the middle of their column; infinite where a kind has no spread."""
+        scaling = self._by_column(lambda kind, n_levels: "" if kind.scaling == "standard" and kind.is_bounded else kind.scaling)
+        with np.errstate(over="ignore"):
+            logs = self.link_center_ + np.multiply.outer((-REACH, REACH), self.link_scale_)
+            low, high = np.select(
+                [scaling == "standard", scaling == "log", scaling == "log1p"],
+                [np.multiply.outer((-REACH, REACH), np.ones(self.n_columns_)), np.exp(logs), np.expm1(logs)],
+                np.multiply.outer((-np.inf, np.inf), np.ones(self.n_columns_)),
+            )
+        return low, high
+
+    def _warn_of_extremes(self, flat):
+        """Name columns with cells that are read as if they were nearer."""
+        low, high = self._ends()
+        with np.errstate(over="ignore"):
+            least, most = ((end - self.center_) / self.scale_ for end in (self.minimum_, self.maximum_))
+        order = np.arange(self.n_columns_) if self._order is None else self._order
+        found = []
+        for j in np.flatnonzero((least < low) | (most > high)):
+            values = flat[:, order[j]]
+            with np.errstate(over="ignore"):
+                x = (values - self.center_[j]) / self.scale_[j]
+            extreme = values[(x < low[j]) | (x > high[j])]
+            found.append(f"{self._name(order[j])}: {len(extreme)}, such as {extreme[0]:g}")
+        if found:
+            more = f"; and {len(found) - MAX_NAMED} more columns" if len(found) > MAX_NAMED else ""
+            warnings.warn(
+                f"X holds values further than {REACH:g} standard deviations from the middle of their columns, which the "
+                f"model reads as lying little further out; number of cells by column: {'; '.join(found[:MAX_NAMED])}{more}. If "
+                "they mark missing cells, replace them by NaN.",
+                ExtremeValueWarning,
+                stacklevel=2,
+            )
+
     def _by_column(self, fact):
         """What a function says of each group's kind and number of levels, for each of its columns."""
         return np.concatenate([np.full(g.stop - g.start, fact(LIKELIHOODS[g.kind].kind, g.n_levels)) for g in self.groups_])
@@ -243,30 +289,38 @@ class TablePreprocessor:
         """Columns of X, on the last axis, in the order of the matrix."""
         return values if self._order is None else values[..., self._order]
 
-    def widened(self, values: np.ndarray) -> "TablePreprocessor":
+    def widened(self, values: np.ndarray | Columns) -> "TablePreprocessor":
         """The same table with the range of more rows: what comes back may lie in either."""
-        flat = self._grouped(values.reshape(len(values), self.n_columns_))
+        flat = _flat(values)
+        low, high = map(self._grouped, ranges(flat))
         known = ~np.isnan(self.minimum_)  # a column that had no value in the fit is not part of the model
         wider = copy.copy(self)
-        wider.minimum_ = np.where(known, np.fmin(self.minimum_, np.fmin.reduce(flat, axis=0)), np.nan)
-        wider.maximum_ = np.where(known, np.fmax(self.maximum_, np.fmax.reduce(flat, axis=0)), np.nan)
+        wider.minimum_ = np.where(known, np.fmin(self.minimum_, low), np.nan)
+        wider.maximum_ = np.where(known, np.fmax(self.maximum_, high), np.nan)
         return wider
 
-    def encode(self, values: np.ndarray) -> PreparedRows:
+    def encode(self, values: np.ndarray | Columns) -> PreparedRows:
         """Float array as `Schema.read` and validation give it -> `PreparedRows`."""
-        flat = values.reshape(len(values), self.n_columns_)
+        flat = _flat(values)
         arrays = {"x": np.empty(flat.shape, np.float32)}
         step = max(1, BLOCK_CELLS // self.n_columns_)
         for start in range(0, len(flat), step):
             self._encode_block(flat, slice(start, start + step), arrays)
         return PreparedRows(**arrays)
 
+    def _is_open(self):
+        """(n_columns,): columns that are standardised and may hold any number."""
+        return self._by_column(lambda kind, n_levels: kind.scaling == "standard" and not kind.is_bounded)
+
     def _encode_block(self, flat, rows, arrays):
         """Write some rows, in double precision, into what is encoded so far."""
         with np.errstate(over="ignore"):
             x = np.subtract(self._grouped(flat[rows]), self.center_)
             x /= self.scale_
+        far = (np.abs(x) > REACH) & self._is_open()
+        size = np.minimum(np.abs(x[far]), FLOATS.max) / REACH
         np.clip(x, self._low, self._high, out=x)
+        x[far] = np.sign(x[far]) * (REACH + np.log(size))  # still in their order
         if self._is_code.any():
             x[:, self._is_code] = np.rint(x[:, self._is_code])
         arrays["x"][rows] = x
@@ -313,7 +367,7 @@ class TablePreprocessor:
         """Encoded rows in the scales in which they may be compared: `indicators`, and numbers in their own units."""
         views = {"scaled": self.indicators(x)}
         if not self.image_shape_ and not self._is_code.any():
-            unscaled = x * self.scale_.astype(np.float32)
+            unscaled = x * np.ldexp(self.scale_, -np.frexp(self.scale_.max())[1]).astype(np.float32)
             spread = np.sqrt(np.square(unscaled).sum(axis=1).mean())
             views["unscaled"] = unscaled / max(spread, 1e-12)
         return views
@@ -326,7 +380,12 @@ class TablePreprocessor:
 
     def numbers(self, x: np.ndarray) -> np.ndarray:
         """Matrix -> numbers in the user's units, as `Schema.read` gives them."""
-        flat = np.asarray(x, float) * self.scale_ + self.center_
+        flat = np.array(x, float)
+        with np.errstate(over="ignore"):
+            far = (np.abs(flat) > REACH) & self._is_open()  # as `encode` has drawn them in
+            flat[far] = np.sign(flat[far]) * REACH * np.exp(np.abs(flat[far]) - REACH)
+            flat *= self.scale_
+            flat += self.center_
         flat = np.fmax(np.fmin(flat, self.maximum_), self.minimum_)
         flat[:, np.isnan(self.minimum_)] = np.nan  # of a column without a value nothing is known
         if self._order is None:
@@ -336,7 +395,14 @@ class TablePreprocessor:
         return given
 
 
-def _is_grey(values):
+def _flat(values):
+    """Images as rows; columns as they are."""
+    return values if isinstance(values, Columns) else values.reshape(len(values), -1)
+
+
+def _is_grey(values, center, scale):
+    with np.errstate(over="ignore"):
+        values = (values - center) / scale
     return not (np.isnan(values) | np.isin(values, (0.0, 1.0))).all()
 
 

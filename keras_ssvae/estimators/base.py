@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from keras_ssvae import serialization
 from keras_ssvae._compat.sklearn import BaseEstimator, fit_context
 from keras_ssvae._compat.tensorflow import check_threads
+from keras_ssvae.data.containers import opened, split_labels
 from keras_ssvae.data.labels import UNLABELED, UnreadLabels
 from keras_ssvae.data.rows import LazyRows
 from keras_ssvae.data.schema import as_frame
@@ -27,7 +28,7 @@ from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.estimators.loading import restore
-from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, HasMethods, Interval, estimator, param
+from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, HasMethods, Interval, estimator, layer_sizes, param
 from keras_ssvae.networks import inference
 from keras_ssvae.nn.layers import dtype_policy
 from keras_ssvae.seeding import derive_seeds
@@ -81,7 +82,7 @@ class GenerativeEstimator(BaseEstimator):
     @classmethod
     def _resolve(cls, params, table, summary):
         """The network's arguments: its parameters, with what is "auto" decided from a `TablePreprocessor`, a `LabelSummary`."""
-        return {**params, "hidden_layer_sizes": tuple(params["hidden_layer_sizes"])}
+        return {**params, "hidden_layer_sizes": layer_sizes(params, "hidden_layer_sizes")}
 
     def _extra_arrays(self, X, **extra):
         """{}: (n, ...) arrays that join the batch under their names; `extra` is what `fit` was given for them, if anything."""
@@ -123,16 +124,17 @@ class GenerativeEstimator(BaseEstimator):
         X : array-like or DataFrame of shape (n, d), or array of shape (n, height, width[, channels]), or a source
             Rows or images. The columns of a DataFrame may be numbers, truth values, strings, categories, dates (also as
             text) and durations, see `keras_ssvae.data.schema`; NaN, None, pd.NA and NaT mark missing cells, and later on a
-            category that this fit does not see counts as missing. A sparse matrix of SciPy is made dense. Rows that are too
-            many for the memory are read in blocks, if X is
+            category that this fit does not see counts as missing. A sparse matrix of SciPy is made dense. Tensors, dicts of
+            columns, tables of pyarrow, lazy frames of polars, structured and masked arrays (the mask marks missing cells) are
+            read, too. Rows that are too many for the memory are read in blocks, if X is
 
             - a folder (str or path) of Parquet or CSV files, one such file, or a pyarrow Dataset;
             - a function without arguments that returns an iterator of blocks X or (X, y), arrays or DataFrames;
             - a tf.data.Dataset of batches X or (X, y), where X may be a dict of columns;
             - a numpy.memmap of more than `buffer_size` rows.
         y : array-like of shape (n,), default=None
-            Labels; -1 (or `unlabeled`), None, NaN and pd.NA mark rows without one. None: no row has a label. Of files, or of
-            blocks that are DataFrames: the name of the column of the labels.
+            Labels; -1 (or `unlabeled`), None, NaN and pd.NA mark rows without one. None: no row has a label. Of a DataFrame,
+            files, or blocks that are DataFrames: the name of the column of the labels.
         sample_weight : array-like of shape (n,), default=None
             How often each row counts: weight 2 is a row given twice, weight 0 a row left out. None for rows read in blocks; a
             numpy.memmap is read as a whole with it.
@@ -265,9 +267,10 @@ class GenerativeEstimator(BaseEstimator):
             validate_data(self, X, skip_check_array=True, reset=False)
         return values
 
-    def _source(self, X, y=None):
-        """Where X is read from in blocks; None if it lies in memory."""
-        return open_source(X, y, self.buffer_size, self._label_column)
+    def _open(self, X, y=None):
+        """X as an array or a frame, y, and where X is read from in blocks, None if it lies in memory."""
+        X, y = split_labels(opened(X), y, self._label_column)
+        return X, y, open_source(X, y, self.buffer_size, self._label_column)
 
     def _rows(self, X):
         """Rows of a question, prepared when they are needed."""
@@ -328,7 +331,7 @@ class GenerativeEstimator(BaseEstimator):
         terms : DataFrame of shape (n, n_terms)
             In nats a row; a row's values do not depend on other rows.
         """
-        source = self._source(X, y)
+        X, y, source = self._open(X, y)
         if source is not None:
             return stack([self.loss_terms(*block) for block in source.blocks()])
         rows = self._rows(X)

@@ -23,7 +23,7 @@ def blockwise(method: M) -> M:
     @functools.wraps(with_rows(method))
     def answer(self, X, *args, **kwargs):
         check_is_fitted(self)
-        source = self._source(X)
+        X, _, source = self._open(X)
         if source is None:
             return method(self, X, *args, **kwargs)
         return stack([method(self, block, *args, **kwargs) for block, _ in source.blocks()])

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from keras_ssvae._compat.sklearn import get_feature_names
+from keras_ssvae.data.containers import opened, split_labels
 from keras_ssvae.data.label_summary import LabelSummary, summarise_labels
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.data.rows import PreparedRows
@@ -104,6 +105,7 @@ def prepare(
 def _in_memory(estimator, X, y, sample_weight, seed):
     """Rows, labels and weights that lie in memory, and the source that they stand for, if any."""
     weighted_memmap = isinstance(X, np.memmap) and sample_weight is not None  # as joblib hands arrays to its processes
+    X, y = split_labels(opened(X), y)
     source = None if weighted_memmap else open_source(X, y, estimator.buffer_size)
     if source is None:
         return X, y, sample_weight, None

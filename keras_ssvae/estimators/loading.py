@@ -17,6 +17,7 @@ from keras_ssvae.serialization.keras_objects import limited_variables
 
 __all__ = ["restore"]
 
+YOUNGER = ("checkpoint", "checkpoint_minutes")  # parameters that the first files did not have
 KINDS = {
     "table_": TablePreprocessor, "network_": dict, "classes_": np.ndarray, "history_": pd.DataFrame, "n_iter_": int,
     "_codec": LabelCodec, "_labels": LabelSummary, "_spec": dict, "_fitted_params": dict, "_prepared": bool,
@@ -62,7 +63,9 @@ def restore(cls: typing.Any, state: dict[str, typing.Any]) -> typing.Any:
 
 def _check_parameters(estimator):
     """Those of the estimator, and those its network was made with."""
-    missing = [name for name in estimator.get_params(deep=False) if name not in vars(estimator)]
+    params = estimator.get_params(deep=False)
+    vars(estimator).update((name, params[name]) for name in YOUNGER if name not in vars(estimator))
+    missing = [name for name in params if name not in vars(estimator)]
     require(not missing, f"parameters {missing} are missing")
     validate_parameters(estimator)
     fitted, cls = estimator._fitted_params, type(estimator)
@@ -132,7 +135,9 @@ def _check_weights(packed):
     require(set(packed) == {"seed", "weights"}, "the network has other entries than a seed and weights")
     seed, weights = packed["seed"], packed["weights"]
     require(type(seed) is int and 0 <= seed < 2**31, f"the seed of the network is {seed!r:.60}")
-    require(isinstance(weights, list) and all(isinstance(w, np.ndarray) for w in weights), "weights are no list of arrays")
+    numbers = isinstance(weights, list) and all(isinstance(w, (np.ndarray, np.generic)) for w in weights)
+    require(numbers, "weights are no list of arrays")
+    packed["weights"] = weights = [np.asarray(w) for w in weights]  # Keras gives a single number as such
     for i, weight in enumerate(weights):
         require(weight.dtype.kind in "fiu" and np.isfinite(weight).all(), f"weights {i} are no finite numbers")
 

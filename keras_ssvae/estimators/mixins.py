@@ -15,13 +15,15 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae._compat.sklearn import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from keras_ssvae.data.containers import has_column, opened
 from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.sources import stack
+from keras_ssvae.data.validation import check_weight
 from keras_ssvae.estimators.blockwise import blockwise
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.documentation import with_rows
-from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, Interval, StrOptions, estimator, param
+from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, Interval, StrOptions, estimator, layer_sizes, param
 from keras_ssvae.networks import inference
 
 __all__ = [
@@ -308,11 +310,12 @@ class LabelPredictorMixin(ClassifierMixin):
         Parameters
         ----------
         X, y : as in `fit`
-            Rows and labels; rows without one are left out.
+            Rows and labels; rows without one are left out. Where the labels of the fit were a column of X, y may be left out.
         sample_weight : array-like of shape (n,), default=None
             Weights of the rows.
         """
-        source = self._source(X, y)
+        X = opened(X)
+        X, y, source = self._open(X, self._label_column if y is None and has_column(X, self._label_column) else y)
         if source is None:
             predicted = self.predict(X)
         else:
@@ -323,7 +326,9 @@ class LabelPredictorMixin(ClassifierMixin):
         if not known.any():
             raise ValueError("y must hold at least one label to score against; every row is unlabelled.")
         truth = codec.decode(y_index[known])
-        weight = None if sample_weight is None else np.asarray(sample_weight)[known]
+        weight = check_weight(sample_weight, predicted)[known]
+        if not weight.any():
+            raise ValueError("sample_weight must be positive for at least one row with a label; all of theirs are zero.")
         return accuracy_score(truth, predicted[known], sample_weight=weight)
 
     def __sklearn_tags__(self):
@@ -366,7 +371,7 @@ class CodeMixin:
     @classmethod
     def _resolve(cls, params, table, summary):
         params = super()._resolve(params, table, summary)
-        return {**params, "code_dim": _code_dim(params, table), "code_layer_sizes": tuple(params["code_layer_sizes"])}
+        return {**params, "code_dim": _code_dim(params, table), "code_layer_sizes": layer_sizes(params, "code_layer_sizes")}
 
 
 def _code_dim(params, table):

@@ -6,6 +6,8 @@ import dataclasses
 import numbers
 import typing
 
+import numpy as np
+
 from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.documentation import with_shared_parameters
@@ -59,3 +61,11 @@ def estimator(cls: T) -> T:
         made.transform = consistent(made.transform)
     made = with_shared_parameters(made)
     return register(made) if getattr(made, "_network_class", None) is not None else made
+
+
+def layer_sizes(params: dict, name: str) -> tuple[int, ...]:
+    """The parameter `name`, units by layer in a sequence, as a tuple of Python's integers; a ValueError if it is none."""
+    sizes = params[name]
+    if np.ndim(sizes) != 1 or not all(isinstance(size, numbers.Integral) and int(size) >= 1 for size in sizes):
+        raise ValueError(f"{name} must be a sequence of whole numbers from 1, the units of each layer; got {sizes!r}.")
+    return tuple(map(int, sizes))

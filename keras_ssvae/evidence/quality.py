@@ -56,6 +56,7 @@ def label_quality(estimator: typing.Any, X: typing.Any, y: typing.Any) -> pd.Ser
     """
     check_is_fitted(estimator)
     estimator = estimator._snapshot()  # of one fit, whatever comes meanwhile
+    X, y, _ = estimator._open(X, y)
     values = estimator._read(X)
     y_index = estimator._codec.encode(y, len(values))
     labeled = np.flatnonzero(y_index >= 0)

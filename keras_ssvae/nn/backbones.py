@@ -20,6 +20,7 @@ __all__ = ["DECODERS", "ENCODERS", "Body", "Pretrained", "conv_decoder", "conv_e
 
 Sizes = Sequence[int]
 Image = tuple[int, int, int]  # height, width, channels
+LAST = "channels_last"  # of images, whatever Keras is set to
 Activation = str | Callable
 FromUser: typing.TypeAlias = str | keras.Model | Callable | None  # a name, a model, or what makes one
 
@@ -84,7 +85,7 @@ def mlp(shape: tuple[int, ...], hidden_layer_sizes: Sizes, activation: Activatio
     name : str
         Name of the model.
     """
-    layers = [keras.layers.Flatten(name="flatten")] if len(shape) > 1 else []
+    layers = [keras.layers.Flatten(LAST, name="flatten")] if len(shape) > 1 else []
     layers += [keras.layers.Dense(n, activation, name=f"dense_{i}") for i, n in enumerate(hidden_layer_sizes)]
     layers = layers or [keras.layers.Identity(name="identity", dtype="float32")]
     return keras.Sequential([keras.Input(shape), *layers], name=name)
@@ -115,11 +116,11 @@ def conv_encoder(shape: Image, hidden_layer_sizes: Sizes, activation: Activation
     """
     _check_sizes(hidden_layer_sizes)
     layers = [
-        keras.layers.Conv2D(n, 3 if i else 5, 2, "same", activation=activation, name=f"conv_{i}")
+        keras.layers.Conv2D(n, 3 if i else 5, 2, "same", activation=activation, data_format=LAST, name=f"conv_{i}")
         for i, n in enumerate(_conv_filters(shape))
     ]
     dense = keras.layers.Dense(hidden_layer_sizes[-1], activation, name="dense")
-    return keras.Sequential([keras.Input(shape), *layers, keras.layers.Flatten(name="flatten"), dense], name=name)
+    return keras.Sequential([keras.Input(shape), *layers, keras.layers.Flatten(LAST, name="flatten"), dense], name=name)
 
 
 def conv_decoder(
@@ -150,8 +151,11 @@ def conv_decoder(
     ]
     for i, n in enumerate([*filters[-2::-1], image_shape[2]]):
         width, own = (5, None) if i == len(filters) - 1 else (3, activation)
-        layers.append(keras.layers.Conv2DTranspose(n, width, 2, "same", activation=own, name=f"conv_{i}"))
-    layers += [keras.layers.Cropping2D(((0, crop[0]), (0, crop[1])), name="crop"), keras.layers.Flatten(name="flatten")]
+        layers.append(keras.layers.Conv2DTranspose(n, width, 2, "same", activation=own, data_format=LAST, name=f"conv_{i}"))
+    layers += [
+        keras.layers.Cropping2D(((0, crop[0]), (0, crop[1])), LAST, name="crop"),
+        keras.layers.Flatten(LAST, name="flatten"),
+    ]
     return keras.Sequential([keras.Input(shape), *layers], name=name)
 
 
@@ -182,7 +186,7 @@ def _flat(model):
     """The model with rows of numbers as its output."""
     if len(model.output_shape) == 2:
         return model
-    return keras.Sequential([model, keras.layers.Flatten(name="flatten")], name=model.name)
+    return keras.Sequential([model, keras.layers.Flatten(LAST, name="flatten")], name=model.name)
 
 
 def _check_kind(value, parameter, names):
@@ -197,7 +201,7 @@ def _gaussian_encoder(model):
     """The user's encoder with outputs [mean, log variance, ...] as a model that also gives the layer below the mean."""
     mean, log_variance = model.outputs[:2]
     below = layer_below(mean)
-    features = keras.layers.Flatten(name="pi_features")(below[0] if len(below) == 1 else mean)
+    features = keras.layers.Flatten(LAST, name="pi_features")(below[0] if len(below) == 1 else mean)
     return keras.Model(model.inputs, [features, mean, log_variance], name=model.name)
 
 

@@ -140,10 +140,17 @@ def constant_variable(name: str, value: npt.ArrayLike) -> keras.Variable:
 
 
 def plain_activation(activation: str | Callable) -> str | Callable:
-    """An activation without a gradient of its own.
+    """An activation without a gradient of its own; a ValueError where Keras knows none of a name.
 
     TensorFlow keeps the gradient function of `tf.nn.silu`, and every graph in which it stands, until the process ends.
     """
+    if isinstance(activation, str):
+        try:
+            keras.activations.get(activation)
+        except ValueError as error:
+            raise ValueError(
+                f"activation must be a function or its name in Keras, such as 'relu'; got {activation!r}."
+            ) from error
     return _silu if activation in ("silu", "swish") else activation
 
 

@@ -1,6 +1,7 @@
 """Values -> a tree for JSON, and members for what JSON cannot hold. A tagged value is a dict with the one key of its tag."""
 
 import io
+import os
 import typing
 
 import keras
@@ -31,6 +32,8 @@ class Writer:
         """A value as a tree; a TypeError that says where it is if it cannot be written as data."""
         if value is None or isinstance(value, (bool, int, float, str)) and not isinstance(value, np.generic):
             return value
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
         if isinstance(value, list):
             return [self.tree(v, where) for v in value]
         if isinstance(value, dict):

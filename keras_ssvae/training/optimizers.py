@@ -36,7 +36,10 @@ def _copy_or_make(optimizer, rate, total_steps, opposed):
         config["beta_1"] = 0.0
     if name in ("adam", "adamw"):
         return FlatAdamW(**config)
-    return keras.optimizers.get({"class_name": optimizer, "config": config})
+    try:
+        return keras.optimizers.get({"class_name": optimizer, "config": config})
+    except ValueError as error:
+        raise ValueError(f"optimizer must be one of Keras, or its name, such as 'adam' or 'sgd'; got {optimizer!r}.") from error
 
 
 @keras.saving.register_keras_serializable("keras_ssvae")

@@ -8,7 +8,7 @@ from scipy import stats
 from keras_ssvae.data.column_kinds import choose_kind, kind_names, standardisation
 from keras_ssvae.data.schema import Schema
 from keras_ssvae.data.schema_columns import ColumnWarning
-from keras_ssvae.data.tables import TablePreprocessor
+from keras_ssvae.data.tables import ExtremeValueWarning, TablePreprocessor
 from keras_ssvae.likelihoods.kinds import ColumnGroup
 
 NAN = float("nan")
@@ -366,10 +366,11 @@ def test_a_row_of_great_weight_is_no_outlier():
 
 def test_an_outlier_keeps_its_value_and_comes_back():
     X = np.append(ramp(), [[1e4]], axis=0)
-    table = fitted(X)
+    with pytest.warns(ExtremeValueWarning, match="number of cells by column: 0: 1, such as 10000"):
+        table = fitted(X)
     x = table.encode(X).x
     assert x[-1, 0] > 1e3
-    np.testing.assert_allclose(table.decode(x)[-1], 1e4, rtol=1e-6)
+    np.testing.assert_allclose(table.decode(x)[-1], 1e4, rtol=1e-3)
     np.testing.assert_allclose(x[:-1, 0].std(), 1, rtol=0.1)  # all others fill the unit that the network reads
 
 

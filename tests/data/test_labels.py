@@ -298,3 +298,11 @@ def test_float_column_of_nan_alone_is_refused_unless_it_is_meant():
     assert LabelCodec(unlabeled=np.nan).fit(lost, 4).encode(lost, 4).tolist() == [-1] * 4
     assert LabelCodec(classes=["a"]).fit(lost, 4).encode(lost, 4).tolist() == [-1] * 4
     assert len(LabelCodec().fit([None] * 4, 4).classes_) == 0
+
+
+@pytest.mark.parametrize("dtype", [">i2", ">f4", ">U3"])
+def test_labels_in_the_other_byte_order_are_the_same_labels(dtype):
+    y = np.array([3, 1, 3])
+    codec = LabelCodec().fit(y.astype(dtype), 3)
+    assert codec.classes_.dtype.isnative
+    np.testing.assert_array_equal(codec.encode(y.astype(dtype), 3), [1, 0, 1])

@@ -502,3 +502,41 @@ def test_cast(values, dtype, expected):
     out = cast(np.array(values), dtype)
     assert out.dtype == dtype
     assert list(out) == expected or (list(out)[0] == expected[0] and pd.isna(out[1]))
+
+
+@pytest.mark.parametrize("base", [2**60, -(2**62), 2**63 - 100])
+@pytest.mark.parametrize("dtype", ["int64", "Int64", "object", "int64[pyarrow]"])
+def test_long_integers_keep_all_digits(base, dtype):
+    values = pd.Series([base + 3, base, base + 7, base + 3])
+    column = values.astype(dtype).mask([False, False, False, dtype == "Int64"])
+    schema = Schema().fit(pd.DataFrame({"id": column}))
+    numbers = schema.read(pd.DataFrame({"id": column}))[:, 0]
+    np.testing.assert_array_equal(numbers[:3], [3, 0, 7])
+    written = schema.write(numbers[:3, None])["id"]
+    assert written.tolist() == values[:3].tolist() and written.dtype == column.dtype
+
+
+def test_long_integers_without_a_sign():
+    values = np.array([[2**64 - 1, 5], [2**64 - 3, 6]], np.uint64)
+    schema = Schema().fit(values)
+    numbers = schema.read(values)
+    np.testing.assert_array_equal(numbers, [[2, 5], [0, 6]])
+    np.testing.assert_array_equal(schema.write(numbers), values)
+    assert schema.write(numbers + [[9, 0]])[0, 0] == 2**64 - 1  # stays in its range
+
+
+def test_long_integers_over_the_whole_range_keep_their_order():
+    values = np.array([[-(2**63)], [0], [2**63 - 1]])
+    schema = Schema().fit(values)
+    np.testing.assert_allclose(np.asarray(schema.read(values))[:, 0], [0, 2.0**63, 2.0**64])
+    assert schema.write(np.asarray(schema.read(values)))[[0, 2], 0].tolist() == [-(2**63), 2**63 - 1]
+
+
+@pytest.mark.parametrize(("n", "message"), [(300, "left out of the model"), (110, "most frequent count as missing")])
+def test_text_that_looks_like_numbers_is_told(n, message):
+    texts = [f"{i}.5" for i in range(110)] * (1 if n == 110 else 1) + ["?"]
+    texts = texts * 3 if "frequent" in message else texts
+    with pytest.warns(
+        ColumnWarning, match=rf"{message}.* texts are numbers: pd.to_numeric\(.*gaps for the others, such as '\?'"
+    ):
+        Schema().fit(pd.DataFrame({"price": texts}))

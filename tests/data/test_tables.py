@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Schema, as_frame
-from keras_ssvae.data.tables import PreparedRows, TablePreprocessor
+from keras_ssvae.data.tables import ExtremeValueWarning, TablePreprocessor
 
 NAN = float("nan")
 N = 40
@@ -19,8 +20,9 @@ def rng(seed=0):
 
 def values_of(X, schema=None):
     """X as the estimator hands it over after validation."""
-    if as_frame(X) is not None:
-        return (schema or Schema().fit(X)).read(X)
+    schema = schema or Schema().fit(X)
+    if as_frame(X) is not None or schema.columns is not None:
+        return schema.read(X)
     X = np.asarray(X)
     return X if X.ndim > 2 else X.astype(X.dtype if X.dtype.kind == "f" else float)
 
@@ -177,7 +179,10 @@ def test_decoded_integers_are_rounded_and_stay_in_the_range_of_their_dtype(dtype
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     table = fitted(np.array([[low], [high]], dtype), "gaussian")
     table.center_[:], table.scale_[:] = 0, 1
-    assert table.decode(np.array([[3.4], [3.6], [-1e30], [1e30]])).ravel().tolist() == [3, 4, low, high]
+    zero = low if dtype == np.int64 else 0  # integers of more digits than a float has are read as differences
+    decoded = table.decode(np.array([[3.4], [3.6], [-900.0], [900.0]]))
+    assert decoded.ravel().tolist() == [zero + 3, zero + 4, max(low, zero - 900), min(high, zero + 900)]
+    assert table.decode(np.array([[-1e30], [1e30]])).ravel().tolist() == [low, high]
 
 
 def test_decoded_truth_values_are_the_nearer_one():
@@ -574,3 +579,53 @@ def test_shape_of_rows(X, image_shape):
     assert table.image_shape_ == image_shape
     assert table.row_shape_ == X.shape[1:]
     assert table.n_columns_ == X[0].size
+
+
+def with_far_cells(*cells):
+    X = np.random.RandomState(0).standard_normal((200, 2))
+    X[: len(cells), 1] = cells
+    return X
+
+
+def test_far_cells_are_drawn_in_and_stay_in_their_order():
+    X = with_far_cells(1e4, 1e30, 1.7e308, -1e5, -1e300)
+    with pytest.warns(
+        ExtremeValueWarning, match=r"number of cells by column: 1: 5, such as 10000\. If they mark missing cells"
+    ):
+        table = fitted(X)
+    x = table.encode(X).x[:, 1]
+    assert np.abs(x).max() < 2e3
+    assert x[4] < x[3] < -1e3 and 1e3 < x[0] < x[1] < x[2]
+    ordinary = (X[5:, 1] - table.center_[1]) / table.scale_[1]
+    np.testing.assert_array_equal(x[5:], ordinary.astype(np.float32))
+
+
+def test_what_was_drawn_in_comes_back():
+    X = with_far_cells(1e5, -1e30)
+    with pytest.warns(ExtremeValueWarning):
+        table = fitted(X)
+    np.testing.assert_allclose(table.numbers(table.encode(X).x)[:2, 1], [1e5, -1e30], rtol=0.02)
+
+
+def test_a_far_cell_of_a_question_is_no_warning():
+    X = with_far_cells()
+    x = fitted(X).encode(np.array([[0.0, 1e300]])).x
+    assert 1e3 < x[0, 1] < 2e3
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "log_normal"])
+def test_far_counts_and_products_end_at_a_thousand_spreads_of_their_logarithms(likelihood):
+    X = np.random.RandomState(0).poisson(1000, (200, 1)) + 1e6
+    table = fitted(X, likelihood)
+    x = table.encode(np.array([[1e300], [1e6]])).x[:, 0]
+    log = np.log1p(x) if likelihood != "log_normal" else np.log(x)
+    spreads = (log - table.link_center_) / table.link_scale_
+    assert spreads[0] == pytest.approx(1e3, rel=1e-3)
+
+
+def test_two_values_at_both_ends_of_the_floats_are_told_apart():
+    X = np.array([[-1.7e308], [1.7e308]])
+    table = fitted(X)
+    x = table.encode(X).x
+    np.testing.assert_array_equal(x, [[0], [1]])
+    assert np.isfinite(table.numbers(x)).all()

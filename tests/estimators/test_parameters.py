@@ -2,11 +2,12 @@
 
 import inspect
 
+import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
 
 import keras_ssvae as ks
-from keras_ssvae.estimators.parameters import ROLES, estimator, param
+from keras_ssvae.estimators.parameters import ROLES, estimator, layer_sizes, param
 
 
 @estimator
@@ -98,3 +99,15 @@ def test_roles(role):
 def test_an_unknown_role_is_said():
     with pytest.raises(ValueError, match="role must be one of .*'network', 'data', 'training', 'head'.*; got 'netwrok'"):
         param(default=1, accepts=[int], role="netwrok")
+
+
+@pytest.mark.parametrize("sizes", [[8, 4], (np.int64(8), 4), np.array([8, 4])])
+def test_layer_sizes_are_whole_numbers_of_python(sizes):
+    read = layer_sizes({"hidden_layer_sizes": sizes}, "hidden_layer_sizes")
+    assert read == (8, 4) and all(type(size) is int for size in read)
+
+
+@pytest.mark.parametrize("sizes", [("a",), [2.5], (0,), [[8]], np.array(3), {3, 2}])
+def test_other_layer_sizes_are_named(sizes):
+    with pytest.raises(ValueError, match="code_layer_sizes must be a sequence of whole numbers from 1"):
+        layer_sizes({"code_layer_sizes": sizes}, "code_layer_sizes")

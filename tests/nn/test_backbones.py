@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_ssvae import VAE, SemiSupervisedVAE
 from keras_ssvae.nn import backbones
 from keras_ssvae.nn.backbones import Pretrained, resolve_decoder, resolve_encoder
+from keras_ssvae.nn.layers import plain_activation
 
 IMAGES = [(28, 28, 1), (8, 8, 1), (13, 17, 3), (32, 32, 3), (12, 40, 2), (5, 4, 1), (1, 1, 1)]
 
@@ -373,3 +374,28 @@ def test_regularizers_of_a_body_are_part_of_the_loss(regularizer, policy):
     X = np.random.RandomState(0).standard_normal((40, 6))
     last = VAE(latent_dim=2, encoder=body, epochs=2, random_state=0).fit(X).history_.iloc[-1]
     assert last["loss"] > last["reconstruction"] + last["kl_latent"] + 0.5
+
+
+def test_images_have_their_channels_last_whatever_keras_is_set_to():
+    def built():
+        keras.utils.set_random_seed(0)
+        encoder = backbones.conv_encoder((12, 16, 2), (8,), "relu", "encoder")
+        decoder = backbones.conv_decoder((4,), (8,), "relu", "decoder", (12, 16, 2))
+        dense = backbones.mlp((3, 4, 2), (5,), "relu", "dense")
+        x = np.random.RandomState(0).standard_normal((2, 3, 4, 2))
+        return encoder.input_shape, decoder.output_shape, dense(x).numpy(), decoder(np.ones((2, 4))).numpy()
+
+    expected = built()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        found = built()
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert found[:2] == expected[:2] == ((None, 12, 16, 2), (None, 12 * 16 * 2))
+    np.testing.assert_array_equal(found[2], expected[2])
+    np.testing.assert_array_equal(found[3], expected[3])
+
+
+def test_an_activation_that_keras_does_not_know_is_named():
+    with pytest.raises(ValueError, match="activation must be a function or its name in Keras, such as 'relu'; got 'nonsense'"):
+        plain_activation("nonsense")

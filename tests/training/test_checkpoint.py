@@ -123,6 +123,8 @@ def test_minutes_between_two_states(tmp_path):
 def test_a_checkpoint_is_a_directory_that_is_made(tmp_path):
     ks.VAE(**SMALL, checkpoint=tmp_path / "new" / "one").fit(ROWS)
     assert (tmp_path / "new" / "one").is_dir()
+    ks.VAE(**SMALL, checkpoint=tmp_path).fit(ROWS).save(tmp_path / "model")
+    assert ks.load(tmp_path / "model").checkpoint == str(tmp_path)
     file = tmp_path / "file"
     file.touch()
     for place in (file, file / "below"):
