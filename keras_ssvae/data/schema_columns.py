@@ -66,6 +66,11 @@ class Numbers(Column):
     is_integer: bool  # whether all values are whole, in a dtype of integers or one that gaps have turned into floats
     offset: int = 0  # what is taken off integers that are longer than a float's digits, so that their differences are kept
 
+    def _check_loaded(self):
+        vars(self).setdefault("offset", 0)  # the first files had none
+        super()._check_loaded()
+        require(type(self.offset) is int, "the offset of a column is no integer")
+
     @classmethod
     def learn(cls, series: pd.Series, name: object) -> Column:
         values = cls(series.dtype, False)._floats(series)
