@@ -1,6 +1,6 @@
 """What is lost when things go wrong: each section tries something many times, and counts how often the outcome was no good one.
 
-    python benchmarks/faults.py --kills 100 --files 1000
+    python benchmarks/faults.py --kills 100 --files 1000 --cases 3000
 
 A section is a function of the options that returns (tried, lost), and a line in `SECTIONS`.
 """
@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from fuzz import fuzz
 
 import keras_ssvae as ks
 from keras_ssvae.serialization.archive import write_archive
@@ -117,14 +119,33 @@ def nodes(tree):
             yield from nodes(value)
 
 
-SECTIONS = {"kills of save": kills_of_save, "damaged and altered files": damaged_files}
+def kills_of_fits(options):
+    """Fits of every family with a checkpoint are killed and started again: the bits are those of a fit that nobody killed."""
+    script = Path(__file__).parents[1] / "tests" / "training" / "kill_fits.py"
+    command = [sys.executable, script, str(options.kills), str(options.seed)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return options.kills, sum(not line.endswith("0 files left, True") for line in lines)
+
+
+def fuzzed_fits(options):
+    """Random rows, labels, weights and parameters: each works as promised or is refused in words."""
+    return fuzz(options.cases, options.seed)
+
+
+SECTIONS = {
+    "kills of save": kills_of_save,
+    "damaged and altered files": damaged_files,
+    "kills of fits": kills_of_fits,
+    "fuzzed fits": fuzzed_fits,
+}
 
 
 def main():
     """Print the table; the exit status says whether anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="processes that are killed while they save")
+    parser.add_argument("--kills", type=int, default=20, help="processes that are killed while they save, or fit")
     parser.add_argument("--files", type=int, default=150, help="files that are damaged or altered")
+    parser.add_argument("--cases", type=int, default=200, help="random inputs to fits")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="some of the sections")
     options = parser.parse_args()
