@@ -11,7 +11,7 @@ from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.kinds import ColumnGroup
 from keras_ssvae.registry import require
 
-__all__ = ["check_table"]
+__all__ = []
 
 
 def check_table(table: typing.Any, n_quantiles: int) -> None:

@@ -4,6 +4,9 @@ A fitted estimator is its parameters, its attributes, and the weights of its net
 the first two, so it is built again and given its weights.
 """
 
-from keras_ssvae.serialization.model_file import FORMAT, load, pack_network, save, unpack_network
+from keras_ssvae.serialization.model_file import FORMAT as FORMAT
+from keras_ssvae.serialization.model_file import load, save
+from keras_ssvae.serialization.model_file import pack_network as pack_network
+from keras_ssvae.serialization.model_file import unpack_network as unpack_network
 
-__all__ = ["FORMAT", "load", "pack_network", "save", "unpack_network"]
+__all__ = ["load", "save"]

@@ -8,7 +8,7 @@ import struct
 import typing
 import zipfile
 
-__all__ = ["Archive", "NotAnArchive", "parse_json", "seal_of", "write_archive"]
+__all__ = []
 
 MARK = b"sha256:"
 SEAL = len(MARK) + 64  # bytes at the end: the checksum of all others

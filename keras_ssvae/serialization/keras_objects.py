@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_ssvae.serialization.archive import Archive, parse_json
 
-__all__ = ["check_config", "limited_variables", "model_bytes", "read_model"]
+__all__ = []
 
 BASES = (
     keras.Layer, keras.Operation, keras.Initializer, keras.regularizers.Regularizer, keras.constraints.Constraint,

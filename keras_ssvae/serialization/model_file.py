@@ -21,7 +21,7 @@ from keras_ssvae.serialization.files import write_atomically
 from keras_ssvae.serialization.reader import Reader, check_names
 from keras_ssvae.serialization.writer import Writer
 
-__all__ = ["FORMAT", "load", "pack_network", "save", "unpack_network"]
+__all__ = ["load", "save"]
 
 FORMAT = 2  # 1: without a checksum
 MEMBERS = r"estimator\.json|\d{1,6}\.(npy|keras)"

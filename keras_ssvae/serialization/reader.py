@@ -15,7 +15,7 @@ from keras_ssvae.serialization.archive import Archive
 from keras_ssvae.serialization.keras_objects import read_layer, read_model, read_optimizer
 from keras_ssvae.serialization.sklearn_classes import sklearn_class
 
-__all__ = ["Reader", "check_names"]
+__all__ = []
 
 MAX_DEPTH = 200
 MAX_ITEM = 2**20  # bytes of one value of an array

@@ -2,7 +2,7 @@
 
 import importlib
 
-__all__ = ["sklearn_class"]
+__all__ = []
 
 # name -> the module where it is public: what predicts from arrays alone, and can be written as data
 _MODULE_OF = {
