@@ -8,6 +8,7 @@ from keras_ssvae.likelihoods.kinds import ColumnKind
 
 __all__ = []
 
+WIDEST = 8.0  # spread of logarithms: e to the power of some of them, and its square, are still floats
 BLOCK_CELLS = 2**18  # at a time in double precision: what is freed stays with the process
 
 
@@ -80,6 +81,7 @@ def scale_column(kind: ColumnKind, values: np.ndarray, weight: np.ndarray, stand
         with np.errstate(invalid="ignore", divide="ignore"):
             logs = np.log1p(values[:, None]) if kind.scaling == "log1p" else np.log(values[:, None])
         (center,), (scale,) = standardisation(logs, weight)
+        scale = min(scale, WIDEST)
         return (0.0, 1.0, center, scale) if kind.scaling == "log1p" else (0.0, np.exp(center), 0.0, scale)
     low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     if kind.scaling == "two values" and (low < 0 or high > 1 or len(np.unique(values[~np.isnan(values)])) == 2):

@@ -87,6 +87,8 @@ def _distinct(x, y_index, weight, max_rows=2000):
 def _kappa(predicted, y_index, weight):
     """Weighted accuracy above that of the largest class, from 0 for no better to 1 for perfect."""
     largest = np.bincount(y_index, weight).max() / weight.sum()
+    if largest >= 1:  # the others weigh less than a digit of its own
+        return 0.0
     return float(np.clip((np.average(predicted == y_index, weights=weight) - largest) / (1 - largest), 0, 1))
 
 

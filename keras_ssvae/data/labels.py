@@ -413,7 +413,7 @@ def _whole_numbers(labels, name, has_gaps):
             f"Unknown label type: continuous. {name} holds numbers such as {labels[is_fraction][0]}; accepted "
             "are whole numbers, bools, text and objects, one value a class."
         )
-    fits_int64 = np.abs(labels).max() < 2.0**63
+    fits_int64 = float(np.abs(labels).max()) < 2.0**63
     return labels.astype(np.int64) if has_gaps and fits_int64 else labels
 
 

@@ -98,7 +98,7 @@ class Numbers(Column):
         if self.offset:
             return _integers(numbers_, self.offset, self.dtype)
         if self.is_integer and self.dtype == object:
-            return _python_objects(numbers_, lambda known: np.rint(known).astype(np.int64))
+            return _python_objects(numbers_, lambda known: np.array([round(v) for v in known.tolist()], object))
         if _arrow_type(self.dtype, "scale") is not None:  # decimals
             return np.round(numbers_, _arrow_type(self.dtype, "scale"))
         return cast(np.rint(numbers_) if self.is_integer else numbers_, self.dtype)

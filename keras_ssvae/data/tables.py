@@ -13,7 +13,7 @@ from keras_ssvae.data.schema import Schema
 from keras_ssvae.data.schema_columns import ColumnWarning, Identifiers, Levels
 from keras_ssvae.data.table_checks import check_table
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
-from keras_ssvae.likelihoods.kinds import ColumnGroup
+from keras_ssvae.likelihoods.kinds import FAR, ColumnGroup
 from keras_ssvae.registry import register, require_keys
 
 __all__ = ["ExtremeValueWarning", "TablePreprocessor"]
@@ -253,7 +253,11 @@ class TablePreprocessor:
             logs = self.link_center_ + np.multiply.outer((-REACH, REACH), self.link_scale_)
             low, high = np.select(
                 [scaling == "standard", scaling == "log", scaling == "log1p"],
-                [np.multiply.outer((-REACH, REACH), np.ones(self.n_columns_)), np.exp(logs), np.expm1(logs)],
+                [
+                    np.multiply.outer((-REACH, REACH), np.ones(self.n_columns_)),
+                    np.exp(logs).clip(1 / FAR, FAR),
+                    np.expm1(logs).clip(-1, FAR),
+                ],
                 np.multiply.outer((-np.inf, np.inf), np.ones(self.n_columns_)),
             )
         return low, high
@@ -274,9 +278,9 @@ class TablePreprocessor:
         if found:
             more = f"; and {len(found) - MAX_NAMED} more columns" if len(found) > MAX_NAMED else ""
             warnings.warn(
-                f"X holds values further than {REACH:g} standard deviations from the middle of their columns, which the "
-                f"model reads as lying little further out; number of cells by column: {'; '.join(found[:MAX_NAMED])}{more}. If "
-                "they mark missing cells, replace them by NaN.",
+                f"X holds values further than {REACH:g} standard deviations or {FAR:.0e} times from the middle of their "
+                "columns, which the model reads as lying there; number of cells by column: "
+                f"{'; '.join(found[:MAX_NAMED])}{more}. If they mark missing cells, replace them by NaN.",
                 ExtremeValueWarning,
                 stacklevel=2,
             )

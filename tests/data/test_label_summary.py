@@ -100,3 +100,8 @@ def test_class_prior():
     for bad in ([1.0], [1, 0], [1, -1], [np.nan, 1]):
         with pytest.raises(ValueError, match="class_prior must hold a positive probability for each of the 2 classes"):
             class_prior(bad, counts)
+
+
+def test_a_class_of_no_weight_beside_the_other_is_no_signal():
+    x, y = np.arange(4.0)[:, None], np.array([0, 0, 1, 1])
+    assert label_agreement(x, y, np.array([1.0, 1.0, 1e-18, 1e-18])) == 0.0

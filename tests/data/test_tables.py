@@ -629,3 +629,12 @@ def test_two_values_at_both_ends_of_the_floats_are_told_apart():
     x = table.encode(X).x
     np.testing.assert_array_equal(x, [[0], [1]])
     assert np.isfinite(table.numbers(x)).all()
+
+
+def test_positive_columns_over_more_magnitudes_than_floats_square():
+    X = np.exp(np.random.RandomState(0).standard_normal((100, 1)) * 100)
+    with pytest.warns(ExtremeValueWarning, match="1e\\+15 times from the middle"):
+        table = fitted(X, "log_normal")
+    assert table.link_scale_ == 8.0
+    x = table.encode(X).x
+    assert x.max() <= 1.0001e15 and x.min() >= 0.9999e-15
