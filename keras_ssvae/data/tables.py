@@ -321,7 +321,9 @@ class TablePreprocessor:
         with np.errstate(over="ignore"):
             x = np.subtract(self._grouped(flat[rows]), self.center_)
             x /= self.scale_
-        far = (np.abs(x) > REACH) & self._is_open()
+        far = np.abs(x) > REACH
+        if far.any():  # which no cell of ordinary columns is
+            far &= self._is_open()
         size = np.minimum(np.abs(x[far]), FLOATS.max) / REACH
         np.clip(x, self._low, self._high, out=x)
         x[far] = np.sign(x[far]) * (REACH + np.log(size))  # still in their order
@@ -386,8 +388,10 @@ class TablePreprocessor:
         """Matrix -> numbers in the user's units, as `Schema.read` gives them."""
         flat = np.array(x, float)
         with np.errstate(over="ignore"):
-            far = (np.abs(flat) > REACH) & self._is_open()  # as `encode` has drawn them in
-            flat[far] = np.sign(flat[far]) * REACH * np.exp(np.abs(flat[far]) - REACH)
+            far = np.abs(flat) > REACH
+            if far.any():
+                far &= self._is_open()  # as `encode` has drawn them in
+                flat[far] = np.sign(flat[far]) * REACH * np.exp(np.abs(flat[far]) - REACH)
             flat *= self.scale_
             flat += self.center_
         flat = np.fmax(np.fmin(flat, self.maximum_), self.minimum_)

@@ -168,7 +168,7 @@ def fit_key(network: Network, data: typing.Any, config: TrainingConfig) -> str:
     for name, values in (*sorted(data.rows.arrays.items()), ("weight", data.weight), *_named(network.variables)):
         array = np.ascontiguousarray(values)
         digest.update(repr((name, array.shape, array.dtype.str)).encode())
-        digest.update(array.tobytes())
+        digest.update(array.reshape(-1).view(np.uint8).data)  # without a copy of the rows
     return digest.hexdigest()
 
 

@@ -85,11 +85,11 @@ def train(
                 if augmentation_seed is not None:  # a new one each, since the sampler of the last stage may have drawn ahead
                     with isolated_seed(augmentation_seed + len(run.records)):
                         augment = backbones.resolve_augmentation(config.augmentation, network.image_shape)
-                run.start(stage)
+                run.start()
                 rows = network.rows_of_stage(stage.name, rows)
                 labeled = config.labeled_batch_size if stage.labeled_rows else None
                 seed = rng.randint(2**31 - 1)
-                if run.is_done(stage):
+                if run.was_done():
                     continue
                 sampler = make_sampler(rows, weight, config.batch_size, labeled, seed, augment, config.share)
                 with contextlib.closing(sampler):
@@ -108,7 +108,7 @@ class _Run:
         self.records, self.starts, self.progress = [], [], None  # of the stages that are done; and of the one that trains
         self.state = None if checkpoint is None else checkpoint.read()
 
-    def start(self, stage):
+    def start(self):
         """Begin a stage, or come to it again on the way to where the fit was."""
         if self.checkpoint is None:
             return
@@ -117,8 +117,8 @@ class _Run:
             _assign(variables, self.state.starts[number])
         self.starts.append([v.numpy() for v in variables])
 
-    def is_done(self, stage):
-        """Whether a stage was done before the fit was ended."""
+    def was_done(self):
+        """Whether the stage was done before the fit was ended."""
         number = len(self.records)
         if self.state is None or number == self.state.stage:
             return False
@@ -215,9 +215,9 @@ def _likely_cause(config, network, rows):
         optimizer, rate = type(optimizer).__name__, "that of the optimizer"
     table = getattr(network.held, "arguments", {}).get("table")
     far = None if table is None else table.farthest(rows)
-    column = (
-        "" if far is None else f", and at column {far[0]} of X, where a value lies {far[1]:.3g} times its spread off centre"
-    )
+    column = ""
+    if far is not None:
+        column = f", and at column {far[0]} of X, where a value lies {far[1]:.3g} times its spread off centre"
     return f"Look at the learning rate ({rate} with {optimizer}){column}."
 
 
