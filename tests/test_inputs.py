@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 from instances import families, make
@@ -45,6 +45,7 @@ def is_ours(error):
 
 
 @settings(max_examples=240, **CHECKED)
+@example(values=np.array([[2.0**63]], dtype=object), container=lambda X: X, weight=None)
 @given(values=st.one_of(NUMBERS, HUGE, OBJECTS), container=CONTAINERS, weight=WEIGHTS)
 def test_rows_are_prepared_as_finite_numbers_or_refused(values, container, weight):
     X = container(values)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sparse
 
 __all__ = []
 
@@ -52,7 +53,7 @@ def opened(X: typing.Any) -> typing.Any:
         )
     elif name in UNREADABLE and package in ("keras", "tensorflow"):
         raise TypeError(f"X is a {name}, which cannot be read: {UNREADABLE[name]}.")
-    elif isinstance(X, Mapping):
+    elif isinstance(X, Mapping) and not sparse.issparse(X):  # a matrix by the keys of its cells is one, too
         X = pd.DataFrame(_columns(X))
     elif isinstance(X, np.ma.MaskedArray):
         X = _unmasked(X)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
+import scipy.sparse as sparse
 import tensorflow as tf
 
 from keras_ssvae.data.containers import has_column, opened, split_labels
@@ -92,6 +93,12 @@ def test_the_column_of_the_fit_is_left_out_where_it_is_there():
     assert list(split_labels(FRAME, None, "b")[0].columns) == ["a"]
     assert split_labels(FRAME, None, "c")[0] is FRAME
     assert has_column(FRAME, "b") and not has_column(FRAME, None) and not has_column(X, "b")
+
+
+@pytest.mark.parametrize("make", [sparse.dok_matrix, sparse.dok_array, sparse.csr_matrix])
+def test_a_sparse_matrix_is_no_dict_of_columns(make):
+    given = make(X)
+    assert opened(given) is given
 
 
 @pytest.mark.parametrize("given", [X, X.tolist()])

@@ -106,6 +106,14 @@ def test_every_family_refuses_an_absurd_learning_rate_and_stays_as_it_was(cls):
 # Interruption
 
 
+@pytest.fixture
+def ctrl_c():
+    """What Python does by itself, unless it was started where interrupts are ignored, as in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupts(keras.callbacks.Callback):
     """Ctrl-C at the end of an epoch, counted over all stages."""
 
@@ -130,7 +138,7 @@ class Stops(keras.callbacks.Callback):
         self.model.stop_training = epoch + 1 == self.epochs
 
 
-def test_an_interrupted_fit_hands_over_what_was_learned_and_changes_nothing():
+def test_an_interrupted_fit_hands_over_what_was_learned_and_changes_nothing(ctrl_c):
     model = ks.VAE(**SMALL, callbacks=[Interrupts(2)])
     before = vars(model).copy()
     with pytest.raises(KeyboardInterrupt) as caught:
@@ -145,7 +153,7 @@ def test_an_interrupted_fit_hands_over_what_was_learned_and_changes_nothing():
     assert "sys.last_value.estimator" in caught.value.__notes__[0]
 
 
-def test_a_fit_with_a_checkpoint_is_fitted_where_it_was_interrupted_and_goes_on(tmp_path):
+def test_a_fit_with_a_checkpoint_is_fitted_where_it_was_interrupted_and_goes_on(tmp_path, ctrl_c):
     model = ks.M1M2(**SMALL, callbacks=[Interrupts(3)], checkpoint=tmp_path)
     with pytest.raises(KeyboardInterrupt, match=r"Interrupted after 3 epochs; stages that are not done: \['semi-supervised'"):
         model.fit(ROWS, LABELS)
@@ -157,7 +165,7 @@ def test_a_fit_with_a_checkpoint_is_fitted_where_it_was_interrupted_and_goes_on(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_before_the_first_epoch_there_is_nothing_to_hand_over():
+def test_before_the_first_epoch_there_is_nothing_to_hand_over(ctrl_c):
     model = ks.VAE(**SMALL, callbacks=[Interrupts(0)])
     with pytest.raises(KeyboardInterrupt) as caught:
         model.fit(ROWS)
@@ -165,7 +173,7 @@ def test_before_the_first_epoch_there_is_nothing_to_hand_over():
     assert not hasattr(model, "network_")
 
 
-def test_an_unwatched_fit_is_interrupted_as_well():
+def test_an_unwatched_fit_is_interrupted_as_well(ctrl_c):
     model = ks.VAE(**{**SMALL, "epochs": 10**6})
     timer = threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
