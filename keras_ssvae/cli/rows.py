@@ -1,0 +1,171 @@
+"""Rows from files and stdin, block by block, and answers to files and stdout."""
+
+import io
+import sys
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+__all__ = []
+
+STDIO = "-"
+BLOCK_ROWS = 8192
+IN_MEMORY = 2 * 2**30  # bytes on disk; a fit to more reads its rows in blocks
+PARQUET = (".parquet", ".pq")
+
+
+def blocks_of(path: str, rows: int = BLOCK_ROWS) -> Iterator[pd.DataFrame]:
+    """The rows of a CSV or Parquet file, of a folder of them, or of CSV on stdin ("-"), in DataFrames of `rows` rows."""
+    from keras_ssvae.data.sources import Source, open_source  # with TensorFlow, which `--help` does not wait for
+
+    source = Source(_stdin) if path == STDIO else open_source(Path(path))
+    assert source is not None  # a path always is one
+    for block, _ in source.blocks(rows):
+        yield block
+
+
+def _stdin(rows, rng):
+    with pd.read_csv(sys.stdin.buffer, chunksize=rows) as blocks:
+        yield from blocks
+
+
+def read(paths: Sequence[str]) -> pd.DataFrame:
+    """All rows of some files, one below the other; whole columns are read at once, so each has one type."""
+    frames = []
+    for path in paths:
+        if path == STDIO:
+            frames.append(pd.read_csv(sys.stdin.buffer))
+        elif Path(path).is_file() and not path.endswith(PARQUET):
+            frames.append(pd.read_csv(path))
+        else:
+            frames.append(pd.concat(list(blocks_of(path)), ignore_index=True))
+    return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+
+
+def bytes_of(paths: Sequence[str]) -> int:
+    """The size of files and folders on disk; 0 for stdin."""
+    files = [file for path in paths for file in ([Path(path)] if Path(path).is_file() else Path(path).rglob("*"))]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def labels_of(frame: pd.DataFrame, target: str) -> pd.Series:
+    """The column of the labels; whole numbers stay whole where some of them are missing."""
+    if target not in frame:
+        raise ValueError(f"--target {target!r} is no column of the rows; they have {list(frame)[:20]}.")
+    return frame[target].convert_dtypes()
+
+
+def split(
+    frame: pd.DataFrame, target: str | None, drop: Sequence[str], labeled: bool = True
+) -> tuple[pd.DataFrame, typing.Any]:
+    """Columns and labels of a fit.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The rows.
+    target : str or None
+        The column of the labels; None for a fit without any.
+    drop : sequence of str
+        Columns that are not read.
+    labeled : bool, default=True
+        Whether the rows are those with labels: they have to have `target`, and what others have there is not read.
+    """
+    unknown = [name for name in drop if name not in frame]
+    if unknown and labeled:
+        raise ValueError(f"--drop names {unknown}, which is no column of the rows; they have {list(frame)[:20]}.")
+    X = frame.drop(columns=[*drop, *([] if target is None else [target])], errors="ignore")
+    if target is None:
+        return X, None
+    return X, labels_of(frame, target) if labeled else np.full(len(frame), None)
+
+
+def columns_for(model: typing.Any, frame: pd.DataFrame) -> typing.Any:
+    """The columns that a fitted model reads, of rows that may have others, too."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return frame.to_numpy()
+    missing = [name for name in names if name not in frame]
+    if missing:
+        raise ValueError(
+            f"The rows have no column {missing[:20]}, which the model was fitted with; they have {list(frame)[:20]}."
+        )
+    return frame[list(names)]
+
+
+def known(y: pd.Series, mark: typing.Any) -> np.ndarray:
+    """True where a row has a label."""
+    from keras_ssvae.data.labels import is_unlabeled
+
+    return ~np.asarray(is_unlabeled(y, mark), dtype=bool)
+
+
+def write(frames: Iterable[pd.DataFrame], path: str) -> int:
+    """Write DataFrames with the same columns, one below the other; the file is there as a whole, or not at all.
+
+    Parameters
+    ----------
+    frames : iterable of DataFrame
+        The rows, in blocks.
+    path : str
+        A file, Parquet by its ending, else CSV; "-" is CSV on stdout.
+
+    Returns
+    -------
+    int
+        The number of rows.
+    """
+    from keras_ssvae.serialization.files import write_atomically
+
+    if path == STDIO:
+        return _write_csv(frames, sys.stdout)
+    counts = []
+    is_parquet = path.endswith(PARQUET)
+
+    def fill(file):
+        counts.append(_write_parquet(frames, file) if is_parquet else _write_compressed(frames, file, path))
+
+    write_atomically(path, fill)
+    return counts[0]
+
+
+def _write_compressed(frames, file, path):
+    if not path.endswith(".gz"):
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        count = _write_csv(frames, text)
+        text.detach()
+        return count
+    import gzip
+
+    with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed, io.TextIOWrapper(packed, "utf-8", newline="") as text:
+        return _write_csv(frames, text)
+
+
+def _write_csv(frames, file):
+    count = 0
+    for number, frame in enumerate(frames):
+        frame.to_csv(file, index=False, header=number == 0, lineterminator="\n")
+        count += len(frame)
+    return count
+
+
+def _write_parquet(frames, file):
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ImportError('Parquet files are written by pyarrow: pip install "keras_ssvae[streaming]"') from error
+    writer, count = None, 0
+    try:
+        for frame in frames:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            writer = writer or pq.ParquetWriter(file, table.schema)
+            writer.write_table(table.cast(writer.schema))
+            count += len(frame)
+    finally:
+        if writer is not None:
+            writer.close()
+    return count
