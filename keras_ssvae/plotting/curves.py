@@ -14,6 +14,7 @@ from sklearn.model_selection import BaseCrossValidator
 from keras_ssvae.data.labels import UNLABELED
 from keras_ssvae.model_selection import Mark, Scorer, Seed, label_sweep
 from keras_ssvae.plotting.base import Display
+from keras_ssvae.plotting.drawing import MADE, N_BESIDE, colors, legend_beside, panels, panels_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,10 @@ __all__ = ["LabelSweepDisplay", "LossCurveDisplay"]
 
 
 class LossCurveDisplay(Display):
-    """The loss and its terms over the epochs; a dotted line where a new stage of the training begins.
+    """The loss and each of its terms over the epochs, a panel each; a dotted line where a new stage of the training begins.
+
+    Terms differ in size and stages in what they minimise, so each has a scale of its own. Solid: training rows;
+    dashed: rows that were held out.
 
     Parameters
     ----------
@@ -36,6 +40,8 @@ class LossCurveDisplay(Display):
     ----------
     lines_ : dict of str to matplotlib Line2D
         The curves by the name of their column.
+    axes_ : list of matplotlib Axes
+        The panels, one a term.
 
     Raises
     ------
@@ -66,15 +72,22 @@ class LossCurveDisplay(Display):
         """
         return cls(estimator.history_, terms=terms).plot(ax=ax)
 
+    def _figsize(self):
+        return panels_size(len(self._terms()))
+
     def _draw(self, ax):
-        self.lines_ = {}
-        for term in self._terms():
-            line = self._draw_curve(ax, term, color="black" if term == "loss" else None, linestyle="-")
+        self.lines_, terms = {}, self._terms()
+        self.axes_ = panels(ax, len(terms))
+        for panel, term in zip(self.axes_, terms):
+            color = "black" if term == "loss" else MADE
+            self._draw_curve(panel, term, color, "-", "training rows")
             if f"val_{term}" in self.history:
-                self._draw_curve(ax, f"val_{term}", color=line.get_color(), linestyle="--")
-        self._mark_stages(ax)
-        ax.set(xlabel="epoch", ylabel="loss")
-        ax.legend()
+                self._draw_curve(panel, f"val_{term}", color, "--", "held-out rows")
+            self._mark_stages(panel, named=panel is self.axes_[0])
+            panel.set_title(term, fontsize="medium", pad=16)  # above the names of the stages
+            panel.set(xlabel="epoch", ylabel="nats a row")
+        if any(name.startswith("val_") for name in self.lines_):
+            legend_beside(self.axes_[:N_BESIDE][-1], of=self.axes_[1:] or self.axes_)
 
     def _terms(self):
         known = [name for name in self.history if name != "stage" and not name.startswith("val_")]
@@ -85,14 +98,13 @@ class LossCurveDisplay(Display):
             raise ValueError(f"terms={self.terms!r} names {unknown}, which is not in the history; it has {known}.")
         return list(self.terms)
 
-    def _draw_curve(self, ax, name, color, linestyle):
+    def _draw_curve(self, ax, name, color, linestyle, label):
         # with markers, as a stage of a single epoch has no line
         epochs, values = self.history.index, self.history[name]
-        (line,) = ax.plot(epochs, values, color=color, linestyle=linestyle, marker=".", markersize=3, label=name)
+        (line,) = ax.plot(epochs, values, color=color, linestyle=linestyle, marker=".", markersize=3, label=label)
         self.lines_[name] = line
-        return line
 
-    def _mark_stages(self, ax):
+    def _mark_stages(self, ax, named):
         stage = self.history["stage"]
         starts = np.flatnonzero(stage != stage.shift())
         if len(starts) < 2:
@@ -101,7 +113,7 @@ class LossCurveDisplay(Display):
         for epoch in epochs[1:]:
             ax.axvline(epoch, color="grey", linestyle=":", linewidth=1)
         above = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "textcoords": "offset points"}
-        for epoch, name in zip(epochs, stage.iloc[starts]):
+        for epoch, name in zip(epochs, stage.iloc[starts]) if named else ():
             ax.annotate(name, (epoch, 1), color="grey", fontsize="small", **above)
 
 
@@ -167,21 +179,21 @@ class LabelSweepDisplay(Display):
     def _draw(self, ax):
         self.lines_, self.bands_ = [], []
         sweeps = [(self.name, self.sweep), *(self.others or {}).items()]
-        for name, sweep in sweeps:
-            self._draw_sweep(ax, name, sweep)
+        for (name, sweep), color in zip(sweeps, colors(len(sweeps))):
+            self._draw_sweep(ax, name, sweep, color)
         n_labels = np.concatenate([line.get_xdata() for line in self.lines_])
         ax.set_xscale("symlog", linthresh=n_labels[n_labels > 0].min(initial=n_labels.max(initial=1)))
-        ax.set(xlabel="number of labels", ylabel="score")
+        ax.set(xlabel="number of labels", ylabel="score", title="mean and standard deviation over the splits")
         if any(name is not None for name, _ in sweeps):
-            ax.legend()
+            legend_beside(ax)
 
-    def _draw_sweep(self, ax, name, sweep):
+    def _draw_sweep(self, ax, name, sweep, color):
         scored = sweep.dropna(subset="score")
         # by the fraction, as its splits may differ by a label; by its repr, as 1 is one label and 1.0 all
         splits = scored.groupby(scored["fraction"].map(repr))
         points = splits.agg(n_labels=("n_labels", "mean"), mean=("score", "mean"), spread=("score", "std"))
         n_labels, mean, spread = points.sort_values("n_labels").fillna({"spread": 0.0}).to_numpy().T
-        (line,) = ax.plot(n_labels, mean, marker="o", label=name)
+        (line,) = ax.plot(n_labels, mean, marker="o", color=color, label=name)
         self.lines_.append(line)
         self.bands_.append(
             ax.fill_between(n_labels, mean - spread, mean + spread, color=line.get_color(), alpha=0.2, linewidth=0)

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 
 from keras_ssvae.data.labels import is_unlabeled
 from keras_ssvae.plotting.base import Display
-from keras_ssvae.plotting.drawing import colors
+from keras_ssvae.plotting.drawing import colors, legend_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ class LatentSpaceDisplay(Display):
             self._scatter(ax, "all", slice(None), None)
         else:
             self._scatter_classes(ax)
-            ax.legend()
+            legend_beside(ax)
         ax.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1])
 
     def _scatter_classes(self, ax):

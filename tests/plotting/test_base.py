@@ -19,9 +19,19 @@ def draw_all(ax=None):
     yield LabelSweepDisplay(sweep_of([0.5, 0.7])).plot(ax=ax)
 
 
-def test_a_display_makes_one_figure_with_one_axes():
+def test_a_display_makes_one_figure_and_its_panels_stand_in_its_axes():
     for display in draw_all():
-        assert display.figure_.axes == [display.ax_]
+        panels = [panel for panel in getattr(display, "axes_", []) if panel is not display.ax_]
+        assert display.figure_.axes == [display.ax_, *panels]
+        assert display.ax_.axison == (not panels)
+
+
+def test_no_legend_lies_over_what_is_drawn():
+    for display in draw_all():
+        display.figure_.canvas.draw()
+        for ax in display.figure_.axes:
+            if ax.get_legend() is not None:
+                assert ax.get_legend().get_window_extent().x0 >= ax.get_window_extent().x1
 
 
 def test_a_display_draws_on_the_axes_it_is_given():

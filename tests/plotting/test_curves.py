@@ -9,31 +9,38 @@ from keras_ssvae.model_selection import label_sweep
 from keras_ssvae.plotting.curves import LabelSweepDisplay, LossCurveDisplay
 
 
-def test_loss_curves_are_the_history(stub):
+def test_loss_curves_are_the_history_in_a_panel_a_term(stub):
     display = LossCurveDisplay.from_estimator(stub)
     assert set(display.lines_) == {"loss", "reconstruction", "label", "val_loss"}
     for name, line in display.lines_.items():
         np.testing.assert_array_equal(line.get_ydata(), stub.history_[name])
         np.testing.assert_array_equal(line.get_xdata(), [0, 1, 2, 3])
-    assert legend_names(display) == list(display.lines_)
+        assert line.axes.get_title() == name.removeprefix("val_")
+    assert [panel.get_title() for panel in display.axes_] == ["loss", "reconstruction", "label"]
+    assert {panel.get_ylabel() for panel in display.axes_} == {"nats a row"}
 
 
-def test_validation_curves_are_dashed_in_the_colour_of_their_term(stub):
-    lines = LossCurveDisplay.from_estimator(stub).lines_
+def test_held_out_rows_are_dashed_in_the_colour_of_their_term(stub):
+    display = LossCurveDisplay.from_estimator(stub)
+    lines = display.lines_
     assert lines["val_loss"].get_linestyle() == "--" and lines["loss"].get_linestyle() == "-"
     assert lines["val_loss"].get_color() == lines["loss"].get_color() != lines["label"].get_color()
+    assert [panel.get_legend() is not None for panel in display.axes_] == [False, False, True]
 
 
-def test_stages_are_parted_by_lines_and_named(stub):
+def test_stages_are_parted_by_lines_and_named_once(stub):
     display = LossCurveDisplay.from_estimator(stub)
-    borders = [line.get_xdata()[0] for line in display.ax_.lines if line not in display.lines_.values()]
-    assert borders == [1.5, 2.5]
-    assert [text.get_text() for text in display.ax_.texts] == ["pretrain", "semi-supervised", "together"]
+    for panel in display.axes_:
+        borders = [line.get_xdata()[0] for line in panel.lines if line not in display.lines_.values()]
+        assert borders == [1.5, 2.5]
+    names = [[text.get_text() for text in panel.texts] for panel in display.axes_]
+    assert names == [["pretrain", "semi-supervised", "together"], [], []]
 
 
 def test_a_single_stage_has_no_mark(stub):
     display = LossCurveDisplay(stub.history_.iloc[:2]).plot()
-    assert not display.ax_.texts and len(display.ax_.lines) == len(display.lines_)
+    assert not any(panel.texts for panel in display.axes_)
+    assert sum(len(panel.lines) for panel in display.axes_) == len(display.lines_)
 
 
 def test_terms_without_a_value_are_left_out(stub):

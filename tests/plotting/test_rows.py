@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from displayed import Stub, legend_names
+from displayed import Stub
 
 from keras_ssvae.plotting.rows import ReconstructionDisplay, SamplesDisplay
 
@@ -52,22 +52,44 @@ def test_image_shapes_that_do_not_fit_are_refused(stub, image_shape):
 
 
 @pytest.mark.parametrize("as_frame", [False, True])
-def test_rows_of_a_table_are_lines_of_standardized_values(stub, as_frame):
-    X = np.array([[0.0, 10.0, 7.0], [2.0, 30.0, 7.0]])
+def test_numbers_of_a_table_are_points_beside_the_diagonal(stub, as_frame):
+    X = np.column_stack([np.arange(20.0), np.arange(20.0) ** 2])
     if as_frame:
-        X = pd.DataFrame(X, columns=["a", "b", "c"])
+        X = pd.DataFrame(X, columns=["a", "b"])
     display = ReconstructionDisplay.from_estimator(stub, X)
-    drawn = [line.get_ydata().tolist() for line in display.ax_.lines]
-    assert drawn == [[-1, -1, 0], [1, 1, 0], [-1, -1.5, -3.5], [0, -0.5, -3.5]]
-    assert [line.get_linestyle() for line in display.ax_.lines] == ["-", "-", "--", "--"]
-    assert legend_names(display) == ["original", "reconstruction"]
+    assert [panel.get_title() for panel in display.axes_] == (["a", "b"] if as_frame else ["0", "1"])
+    for k, panel in enumerate(display.axes_):
+        x = np.asarray(X)[:, k]
+        np.testing.assert_array_equal(panel.collections[0].get_offsets(), np.column_stack([x, 0.5 * x]))
+        assert panel.lines[0].get_xydata().tolist() == [[x.min(), x.min()], [x.max(), x.max()]]
 
 
-def test_only_the_numeric_columns_of_a_table_are_drawn():
-    X = pd.DataFrame({"a": [1.0, 2.0], "name": ["x", "y"]})
-    assert all(len(line.get_ydata()) == 1 for line in ReconstructionDisplay(X, X).plot().ax_.lines)
-    with pytest.raises(ValueError, match="numeric column"):
-        ReconstructionDisplay(X[["name"]], X[["name"]]).plot()
+def heights(panel):
+    return [[bar.get_height() for bar in bars] for bars in panel.containers]
+
+
+def test_categories_of_a_table_are_bars_of_their_shares():
+    X = pd.DataFrame({"name": ["x", "x", "y", None], "sure": [True, True, True, False]})
+    again = pd.DataFrame({"name": ["y", "x", "y", "y"], "sure": [True, False, False, False]})
+    first, second = ReconstructionDisplay(X, again).plot().axes_
+    assert [label.get_text() for label in first.get_xticklabels()] == ["y", "x"]
+    assert heights(first) == [[0.25, 0.5], [0.75, 0.25]]
+    assert heights(second) == [[0.25, 0.75], [0.75, 0.25]]
+
+
+def test_levels_beyond_the_room_are_one_bar():
+    X = pd.DataFrame({"name": list("aaabbbccddeeffgghhij")})
+    (panel,) = SamplesDisplay({None: X}).plot().axes_
+    assert panel.get_xticklabels()[-1].get_text() == "all others"
+    assert heights(panel)[0][-1] == pytest.approx(2 / 20)
+    assert sum(heights(panel)[0]) == pytest.approx(1)
+
+
+def test_more_columns_than_there_is_room_for_are_counted():
+    X = np.random.default_rng(0).random((30, 20))
+    display = SamplesDisplay({None: X}, image_shape=None).plot()
+    assert len(display.axes_) == 16
+    assert display.ax_.get_title() == "the first 16 of 20 columns"
 
 
 def test_a_data_frame_is_a_table_unless_told_otherwise(stub):
@@ -86,11 +108,30 @@ def test_samples_have_a_row_for_each_class(stub):
 
 def test_an_estimator_without_classes_has_one_row_of_samples():
     display = SamplesDisplay.from_estimator(Stub(classes=()), n_per_class=3)
-    assert row_names(display) == [""] and pixels(display).shape == (8, 26)
+    assert row_names(display) == ["made up"] and pixels(display).shape == (8, 26)
 
 
-def test_samples_of_a_table_are_lines_in_the_colour_of_their_class():
-    display = SamplesDisplay.from_estimator(Stub(as_frame=True), n_per_class=3)
-    colors = [line.get_color() for line in display.ax_.lines]
-    assert len(colors) == 6 and len(set(colors)) == 2 and len(set(colors[:3])) == 1
-    assert legend_names(display) == ["cat", "dog"]
+@pytest.mark.parametrize("kind", ["numbers", "dates", "durations"])
+def test_samples_of_a_table_are_histograms_in_front_of_the_given_rows(kind):
+    rng = np.random.default_rng(0)
+    values = {name: pd.Series(rng.integers(0, 1000, n)) for name, n in {"cat": 50, "dog": 60, "given": 70}.items()}
+    if kind != "numbers":
+        values = {name: pd.to_timedelta(v, unit="h") + (pd.Timestamp("2020") if kind == "dates" else pd.Timedelta(0))
+                  for name, v in values.items()}  # fmt: skip
+    tables = {name: pd.DataFrame({"a": v}) for name, v in values.items()}
+    display = SamplesDisplay({name: tables[name] for name in ("cat", "dog")}, given=tables["given"]).plot()
+    (panel,) = display.axes_
+    assert [text.get_text() for text in panel.get_legend().get_texts()] == ["given rows", "cat", "dog"]
+    filled = [patch.get_fill() for patch in panel.patches]
+    assert filled == [True, False, False]
+    edges = np.unique(panel.patches[0].get_xy()[:, 0])
+    x = panel.patches[1].get_xy()
+    shares = [y for (_, y) in x[1::2]]
+    assert sum(shares[: len(edges) - 1]) == pytest.approx(1)
+    assert len({patch.get_edgecolor() for patch in panel.patches}) == 3
+
+
+def test_a_picture_of_a_table_has_rows_enough_for_a_histogram():
+    display = SamplesDisplay.from_estimator(Stub(as_frame=True))
+    assert {len(X) for X in display.samples.values()} == {500}
+    assert {len(X) for X in SamplesDisplay.from_estimator(Stub()).samples.values()} == {8}
