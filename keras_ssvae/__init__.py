@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "AdversarialAutoencoder": "models",
     "AugmentedClassifier": "augmentation.classifier",
+    "CalibrationDisplay": "plotting.calibration",
     "ConditionalVAE": "models",
     "DivergenceError": "training.progress",
     "DivergenceWarning": "training.progress",
@@ -39,6 +40,8 @@ _MODULE_OF = {
     "load": "models",
     "mask_labels": "model_selection",
     "register": "registry",
+    "report": "plotting.report",
+    "suggest_labels": "evidence.suggestion",
 }
 
 __all__ = [*_MODULE_OF, "__version__"]
@@ -49,10 +52,13 @@ if TYPE_CHECKING:
     from keras_ssvae.augmentation.oversampling import *
     from keras_ssvae.data.labels import UnlabeledWarning as UnlabeledWarning
     from keras_ssvae.evidence.quality import *
+    from keras_ssvae.evidence.suggestion import *
     from keras_ssvae.model_selection import *
     from keras_ssvae.models import *
+    from keras_ssvae.plotting.calibration import *
     from keras_ssvae.plotting.curves import *
     from keras_ssvae.plotting.latent_space import *
+    from keras_ssvae.plotting.report import *
     from keras_ssvae.plotting.rows import *
     from keras_ssvae.registry import ModelFileError as ModelFileError
     from keras_ssvae.registry import register as register

@@ -261,6 +261,40 @@ def sweep(
     _written(rows.write([table], output), "fits", output)
 
 
+@command("report model.ssvae rows.csv --target label -o report.html")
+def report(
+    model: ModelPath,
+    path: Rows,
+    output: typing.Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="The page.")] = "report.html",
+    target: Target = None,
+    title: typing.Annotated[str | None, typer.Option("--title", help="The headline.")] = None,
+) -> None:
+    """Write a page with pictures and tables about a model and some rows: one HTML file that needs nothing else."""
+    _folder_of(output)
+    estimator = _load(model, "fit")
+    frame = rows.read([path])
+    y = None
+    if target is not None:
+        labels = rows.labels_of(frame, target).astype(object)
+        y = np.array([_class_of(estimator, label) for label in labels], dtype=object)
+    say(keras_ssvae.report(estimator, rows.columns_for(estimator, frame), y, output, title=title))
+
+
+@command("suggest model.ssvae unlabeled.csv -n 20 --append")
+def suggest(
+    model: ModelPath, path: Rows, output: Table = STDIO, keep: Keep = NONE, append: Append = False,
+    n: typing.Annotated[int, typer.Option("-n", min=1, help="How many rows.")] = 20,
+) -> None:  # fmt: skip
+    """Write which rows to label next: the model is uncertain of them, and each stands for many others."""
+    estimator = _load(model, "transform")
+    frame = rows.read([path])
+    found = keras_ssvae.suggest_labels(estimator, rows.columns_for(estimator, frame), n)
+    chosen = frame.loc[found.index].reset_index(drop=True)
+    beside = chosen if append else chosen[_kept(frame, keep)]
+    answer = pd.DataFrame({"row": found.index, "uncertainty": found.to_numpy()})
+    _written(rows.write([pd.concat([beside, answer], axis=1)], output), "rows", output)
+
+
 @command("info model.ssvae --json")
 def info(model: ModelPath, as_json: AsJSON = False) -> None:
     """Say what a file holds: the model, its columns and classes, and what was set."""
@@ -286,11 +320,9 @@ def _answer(estimator, path, output, keep, append, answers, top=None):
 
     def answered():
         for frame in rows.blocks_of(path):
-            missing = [name for name in keep if name not in frame]
-            if missing:
-                raise ValueError(f"--keep names {missing}, which is no column of the rows; they have {list(frame)[:20]}.")
+            kept = list(frame) if append else _kept(frame, keep)
             found = dict(answers(frame, rows.columns_for(estimator, frame)))
-            beside = frame.reset_index(drop=True) if append else frame[keep].reset_index(drop=True)
+            beside = frame[kept].reset_index(drop=True)
             taken = [name for name in found if name in beside]
             if taken:
                 raise ValueError(f"The rows have a column {taken[0]!r} of their own; keep others beside the answers.")
@@ -300,6 +332,13 @@ def _answer(estimator, path, output, keep, append, answers, top=None):
     if top is not None:
         frames = [_strangest(frames, top)]
     _written(rows.write(frames, output), "rows", output)
+
+
+def _kept(frame, keep):
+    missing = [name for name in keep if name not in frame]
+    if missing:
+        raise ValueError(f"--keep names {missing}, which is no column of the rows; they have {list(frame)[:20]}.")
+    return list(keep)
 
 
 def _strangest(frames, top):

@@ -89,7 +89,7 @@ class LatentSpaceDisplay(Display):
         else:
             self._scatter_classes(ax)
             legend_beside(ax)
-        ax.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1])
+        ax.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1], title=f"{len(np.asarray(self.positions))} rows")
 
     def _scatter_classes(self, ax):
         y = np.asarray(self.y)
@@ -103,7 +103,7 @@ class LatentSpaceDisplay(Display):
 
     def _scatter(self, ax, name, rows, color, zorder=2):
         x = np.asarray(self.positions)[rows]
-        self.points_[name] = ax.scatter(x[:, 0], x[:, 1], s=12, color=color, zorder=zorder, label=name)
+        self.points_[name] = ax.scatter(x[:, 0], x[:, 1], s=12, color=color, alpha=0.7, linewidth=0, zorder=zorder, label=name)
 
 
 def _plane(Z):

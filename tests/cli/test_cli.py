@@ -146,6 +146,22 @@ def test_sweep_writes_a_row_a_fit_and_a_picture(folder, tmp_path, capsys):
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_report_and_suggest_know_the_labels_and_the_rows(folder, tmp_path, capsys):
+    assert (
+        ask(folder, "report", folder / "test.csv", "--target", "species", "-o", tmp_path / "page.html", "--title", "Flowers")
+        == 0
+    )
+    page = (tmp_path / "page.html").read_text()
+    assert "<title>Flowers</title>" in page and "50 of them with a label" in page and "is 2" in page
+    capsys.readouterr()
+    assert ask(folder, "suggest", folder / "test.csv", "-n", "3", "--keep", "id") == 0
+    answers = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    test = pd.read_csv(folder / "test.csv")
+    assert answers["id"].tolist() == test["id"][answers["row"]].tolist() and len(answers) == 3
+    assert ask(folder, "suggest", folder / "test.csv", "--keep", "name") == 1
+    assert "--keep names ['name']" in capsys.readouterr().err
+
+
 def test_streamed_rows_and_a_mark_of_text(folder, tmp_path):
     frame = pd.read_csv(folder / "labeled.csv")
     frame["species"] = np.where(frame.index % 3 == 0, "?", "kind " + frame["species"].astype(str))
