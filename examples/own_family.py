@@ -1,4 +1,7 @@
-"""A family of your own: a class head on a VAE, and one more array in the batch, in forty lines outside the package.
+"""A family of your own
+====================
+
+A family of your own: a class head on a VAE, and one more array in the batch, in forty lines outside the package.
 
 The codes of a VAE tell classes apart better if they also have to say which column of a row is the largest. That column is the
 array "peak": it is computed from the rows, and so is there for every row, with a label or without.

@@ -1,4 +1,7 @@
-"""Five digits of which almost nobody has said what they are: do generated rows help a classifier?
+"""Generated rows for rare classes
+===============================
+
+Five digits of which almost nobody has said what they are: do generated rows help a classifier?
 
 Of all the handwritten digits, five have 30 labels each and the other five only three; which ones changes from seed to seed.
 Hundreds of rows without a label lie about, which an ordinary classifier cannot use, and a generative model can. Four ways to

@@ -1,4 +1,7 @@
-"""Turn an existing VAE into a semi-supervised one.
+"""An existing VAE becomes semi-supervised
+=======================================
+
+Turn an existing VAE into a semi-supervised one.
 
 The variational autoencoder below is the classic one of the Keras documentation, sized for 8 by 8 pixels: an encoder returning
 [mean, log variance, sample], a decoder that returns pixels, a training step of its own. It knows nothing of labels and is

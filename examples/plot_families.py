@@ -1,4 +1,7 @@
-"""All families on the same rows: digits with ten labels a class, how well each classifies, and the digits it makes up.
+"""All families on the same rows
+=============================
+
+All families on the same rows: digits with ten labels a class, how well each classifies, and the digits it makes up.
 
 The fits are short ones: the gallery compares what the models are like, not how good they can be.
 

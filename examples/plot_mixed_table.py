@@ -1,4 +1,7 @@
-"""A table as it comes: numbers, counts, categories, dates, truth values, gaps everywhere, and a label here and there.
+"""A table as it comes
+===================
+
+A table as it comes: numbers, counts, categories, dates, truth values, gaps everywhere, and a label here and there.
 
 The customers are generated: four kinds of them, of which the table knows only what they do. One in ten was asked what kind they
 are. Nothing is prepared: the DataFrame goes in as it is, and what comes back looks like it.

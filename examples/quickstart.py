@@ -1,4 +1,8 @@
-"""Learn ten digits from fifty labels: the main job, offline, in about half a minute."""
+"""Quickstart
+==========
+
+Learn ten digits from fifty labels: the main job, offline, in about half a minute.
+"""
 
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression

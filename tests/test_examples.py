@@ -42,11 +42,6 @@ def blocks_of(page):
     return "\n".join(blocks)
 
 
-@pytest.mark.slow
-def test_code_in_readme_runs(tmp_path):
-    run(["-c", blocks_of("README.md")], cwd=tmp_path)
-
-
 USES = """
 import numpy as np
 

@@ -60,7 +60,7 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         The fitted estimator; None if there was nothing to generate.
     n_samples_ : dict
         Label -> number of rows that were generated.
-    n_features_in_, feature_names_in_ : int and (n_features_in_,) array
+    n_features_in_, feature_names_in_ : int and array of names
         Number of columns of X, and their names, if X was a DataFrame with names.
 
     Examples

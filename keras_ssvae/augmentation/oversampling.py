@@ -42,7 +42,7 @@ class GenerativeOverSampler(OneToOneFeatureMixin, BaseEstimator):
         Label -> number of rows to generate.
     estimator_ : generative classifier or None
         The fitted estimator; None if there was nothing to generate.
-    n_features_in_, feature_names_in_ : int and (n_features_in_,) array
+    n_features_in_, feature_names_in_ : int and array of names
         Number of columns of X, and their names, if X was a DataFrame with names.
 
     See Also

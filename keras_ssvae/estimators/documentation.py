@@ -139,7 +139,7 @@ table_ : TablePreprocessor
     Columns and scaling.
 n_features_in_ : int
     Number of columns of X.
-feature_names_in_ : (n_features_in_,) array
+feature_names_in_ : array of str
     Names of the columns, if X was a DataFrame with names.
 """)
 """Attribute name -> its entry; {network} is the class of the network."""

@@ -1,0 +1,73 @@
+"""The site is built without a warning, and every snippet of every page runs by itself."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN_EACH = """
+import sys
+for number, block in enumerate(sys.stdin.read().split("\\0")):
+    print(f"block {number}", file=sys.stderr)
+    exec(compile(block, f"block {number}", "exec"), {"__name__": "__main__"})
+"""
+
+
+def snippets_of(page):
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def run(arguments, env_extra=(), **kwargs):
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg", **dict(env_extra)}
+    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=600, **kwargs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if snippets_of(page)], ids=lambda page: page.stem)
+def test_every_snippet_runs_alone(page, tmp_path):
+    done = run(["-c", RUN_EACH], cwd=tmp_path, input="\0".join(snippets_of(page)))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx_gallery")
+    copied = tmp_path / "checkout"  # what Sphinx makes beside the pages stays out of the working tree
+    copied.mkdir()
+    for name in ("docs", "examples", "benchmarks", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
+        (copied / name).symlink_to(ROOT / name)
+    (copied / "docs").unlink()
+    (copied / "docs").mkdir()
+    for path in (ROOT / "docs").iterdir():
+        if path.name not in ("api", "gallery"):
+            (copied / "docs" / path.name).symlink_to(path)
+    done = run(
+        [
+            "-m",
+            "sphinx",
+            "-W",
+            "--keep-going",
+            "-q",
+            "-b",
+            "html",
+            "-d",
+            tmp_path / "trees",
+            copied / "docs",
+            tmp_path / "site",
+        ],
+        cwd=tmp_path,
+        env_extra={"DOCS_GALLERY": "False"},
+    )
+    assert done.returncode == 0, done.stderr
+    front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        if page.stem != "index":
+            assert f'href="{page.stem}.html"' in front  # every page is reached from the first
+    public = (tmp_path / "site" / "api" / "keras_ssvae.SemiSupervisedVAE.html").read_text(encoding="utf-8")
+    assert 'id="keras_ssvae.SemiSupervisedVAE.predict_proba"' in public
