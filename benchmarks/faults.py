@@ -1,8 +1,9 @@
 """What is lost when things go wrong: each section tries something many times, and counts how often the outcome was no good one.
 
-    python benchmarks/faults.py --kills 100 --files 1000 --cases 3000
+    python benchmarks/faults.py --kills 200 --fits 30 --files 750 --cases 3000 --requests 20000
 
-A section is a function of the options that returns (tried, lost), and a line in `SECTIONS`.
+A section is a function of the options that returns (tried, lost) or (tried, lost, what else there is to say), and a line in
+`SECTIONS`. Each is written to `results/faults.csv` when it ends; ``--resume`` keeps those that are there.
 """
 
 import argparse
@@ -19,11 +20,22 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from common import Rows, command_line, write_section
 from fuzz import fuzz
+from sklearn.datasets import load_digits
 
 import keras_ssvae as ks
 from keras_ssvae.serialization.archive import write_archive
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+import service
+
+NOTES = """
+Lost is: a file that is half written or has something left beside it; a damaged file that loads and answers otherwise, or is
+refused by any other class than `ModelFileError`; a fit that was killed, goes on from its checkpoint and ends with other bits;
+an input that ends in a foreign error, or breaks a promise in silence; a request without an answer, or with another than one
+thread gives for all rows at once.
+"""
 X = np.random.RandomState(0).standard_normal((60, 3))
 Y = np.where(np.arange(60) % 2, X[:, 0] > 0, -1)
 
@@ -122,9 +134,9 @@ def nodes(tree):
 def kills_of_fits(options):
     """Fits of every family with a checkpoint are killed and started again: the bits are those of a fit that nobody killed."""
     script = Path(__file__).parents[1] / "tests" / "training" / "kill_fits.py"
-    command = [sys.executable, script, str(options.kills), str(options.seed)]
+    command = [sys.executable, script, str(options.fits), str(options.seed)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    return options.kills, sum(not line.endswith("0 files left, True") for line in lines)
+    return options.fits, sum(not line.endswith("0 files left, True") for line in lines)
 
 
 def fuzzed_fits(options):
@@ -132,28 +144,60 @@ def fuzzed_fits(options):
     return fuzz(options.cases, options.seed)
 
 
+def requests(options):
+    """Clients ask a model behind two servers from sixteen threads: no error, the answers of one thread, memory as before."""
+    X, y = load_digits(return_X_y=True)
+    model = ks.SemiSupervisedVAE(random_state=0).fit(X, np.where(np.random.RandomState(0).uniform(size=len(X)) < 0.1, y, -1))
+    expected = {name: getattr(model, name)(X) for name in service.QUESTIONS}
+    lost, said, half = 0, [], options.requests // len(service.SERVERS)
+    for name, server in service.SERVERS.items():
+        with server(model) as port:
+            service.ask_all(port, X, service.requests(X, max(1, half // 10), seed=1), expected)  # all threads have memory then
+            before = service.memory()
+            missed, seconds = service.ask_all(port, X, service.requests(X, half), expected)
+            more = 100 * (service.memory() / before - 1)
+        lost += missed
+        own = [1000 * t for question, n, t in seconds if question == "predict" and n == 1]
+        p50, p99 = np.quantile(own, (0.5, 0.99))
+        said.append(f"{name}: memory {more:+.1f} %, one row of predict {p50:.0f} ms p50, {p99:.0f} ms p99 beside 15 others")
+    return half * len(service.SERVERS), lost, "; ".join(said)
+
+
 SECTIONS = {
     "kills of save": kills_of_save,
     "damaged and altered files": damaged_files,
     "kills of fits": kills_of_fits,
     "fuzzed fits": fuzzed_fits,
+    "requests": requests,
 }
 
 
 def main():
     """Print the table; the exit status says whether anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="processes that are killed while they save, or fit")
+    parser.add_argument("--kills", type=int, default=20, help="processes that are killed while they save")
+    parser.add_argument("--fits", type=int, default=10, help="fits that are killed")
     parser.add_argument("--files", type=int, default=150, help="files that are damaged or altered")
     parser.add_argument("--cases", type=int, default=200, help="random inputs to fits")
+    parser.add_argument("--requests", type=int, default=600, help="requests to servers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="some of the sections")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of RESULTS.md")
+    parser.add_argument("--resume", action="store_true", help="keep the sections that are in the CSV")
     options = parser.parse_args()
-    rows = [(name, *SECTIONS[name](options)) for name in options.only]
-    print("| section | tried | lost |\n|---|---|---|")
-    for name, tried, lost in rows:
-        print(f"| {name} | {tried} | {lost} |")
-    sys.exit(any(lost for _, _, lost in rows))
+    rows = Rows(options.out, "faults", ["method", "seed"], ["tried", "lost", "said", "seconds"], options.resume)
+    for name in options.only:
+        key = {"method": name, "seed": options.seed}
+        if key not in rows:
+            start = time.perf_counter()
+            tried, lost, *said = SECTIONS[name](options)
+            rows.add(key, tried=tried, lost=lost, said="".join(said), seconds=time.perf_counter() - start)
+    frame = rows.frame()
+    table = (
+        frame[["method", "tried", "lost", "said"]].fillna({"said": ""}).rename(columns={"method": "what", "said": "besides"})
+    )
+    write_section("faults", "Faults: tried and lost", command_line(), table, NOTES, rows=frame, out=options.out)
+    sys.exit(bool(frame["lost"].any()))
 
 
 if __name__ == "__main__":

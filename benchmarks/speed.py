@@ -311,6 +311,57 @@ def prediction(rows=200_000, columns=20):
     return numbers
 
 
+def latency(table="array", seconds=3.0):
+    """Milliseconds of questions about 1 and 200 rows, p50 and p99: 10 classes, and 64 pixels or a frame of 17 columns."""
+    import numpy as np
+    import pandas as pd
+    from sklearn.datasets import load_digits
+
+    import keras_ssvae as ks
+
+    X, y = load_digits(return_X_y=True)
+    if table == "frame":
+        rng = np.random.default_rng(0)
+        X = pd.DataFrame(X[:, 20:30], columns=[f"pixel {i}" for i in range(10)]).assign(
+            **{f"letter {i}": rng.choice(list("abcd"), len(X)) for i in range(4)},
+            count=rng.poisson(3, len(X)),
+            flag=rng.random(len(X)) < 0.5,
+            day=pd.Timestamp(2020, 1, 1) + pd.to_timedelta(rng.integers(1000, size=len(X)), unit="D"),
+        )
+    model = ks.SemiSupervisedVAE(random_state=0).fit(X, np.where(np.arange(len(X)) % 10 == 0, y, -1))
+    numbers = {}
+    for name in ("predict", "anomaly_score", "transform", "reconstruct"):
+        for rows in (1, 200):
+            ask, some, taken = getattr(model, name), X[:rows], []
+            start = time.perf_counter()
+            ask(some)
+            first = 1000 * (time.perf_counter() - start)
+            ask(some)
+            while sum(taken) < seconds:
+                start = time.perf_counter()
+                ask(some)
+                taken.append(time.perf_counter() - start)
+            p50, p99 = 1000 * np.quantile(taken, (0.5, 0.99))
+            numbers |= {f"{name}, {rows} rows: ms p50": p50, f"{name}, {rows} rows: ms p99": p99}
+            if rows == 1:
+                numbers[f"{name}, 1 rows: ms of the first"] = first
+    return numbers
+
+
+def many_scores(rows=200_000, columns=20):
+    """Seconds of `anomaly_score` of many rows, of a VAE."""
+    import numpy as np
+
+    import keras_ssvae as ks
+
+    X = np.random.default_rng(0).standard_normal((rows, columns)).astype("float32")
+    model = ks.VAE(epochs=2, random_state=0).fit(X[:2000])
+    model.anomaly_score(X[:5000])
+    start = time.perf_counter()
+    model.anomaly_score(X)
+    return {"seconds": time.perf_counter() - start}
+
+
 def growth(rows=10_000, columns=20, epochs=3):
     """Seconds and peak memory of a fit, without start-up: a smaller one, and the trace of its graph, goes before."""
     import resource
@@ -331,7 +382,10 @@ def growth(rows=10_000, columns=20, epochs=3):
     return {"seconds": seconds, "peak MB more": peak / 2**20, "peak by size of X": peak / X.nbytes}
 
 
-WORK = {f.__name__: f for f in (train_ours, train_keras, train_torch, train_pyro, products, fixed_cost, prediction, growth)}
+WORK = {
+    f.__name__: f
+    for f in (train_ours, train_keras, train_torch, train_pyro, products, fixed_cost, prediction, latency, many_scores, growth)
+}
 
 
 # What is compared with what: part -> {name: (work, arguments)}; the first is ours
@@ -373,6 +427,11 @@ def parts():
         },
         "fixed cost": {"seconds": ("fixed_cost", {})},
         "prediction, 20 columns": {"200,000 rows": ("prediction", {}), "400,000 rows": ("prediction", {"rows": 400_000})},
+        "latency on one thread, default SemiSupervisedVAE": {
+            f"{what}": ("latency", {"table": table, "environment": dict.fromkeys(THREADS, "1")})
+            for what, table in (("array, 64 columns, 10 classes", "array"), ("frame, 17 columns of 5 kinds", "frame"))
+        },
+        "anomaly_score of many rows": {"VAE, 200,000 rows, 20 columns, 50 draws": ("many_scores", {})},
         "growth": {
             **{f"{rows:,} rows, 20 columns": ("growth", {"rows": rows}) for rows in (10_000, 100_000, 1_000_000)},
             "100,000 rows, 200 columns": ("growth", {"rows": 100_000, "columns": 200}),

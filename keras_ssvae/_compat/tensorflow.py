@@ -2,7 +2,7 @@
 
 import os
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import tensorflow as tf
@@ -75,9 +75,13 @@ class TransferableFunction:
 
     def __call__(self, tensors: dict[str, tf.Tensor], variables: Iterable) -> typing.Any:
         """The function of tensors, on variables in the order of those with which it was made."""
+        return self.bound(variables)([tensors[name] for name in sorted(tensors)])
+
+    def bound(self, variables: Iterable) -> Callable[[list[tf.Tensor]], typing.Any]:
+        """The function on these variables, of a list of tensors in the order of the arguments: dicts by their sorted keys."""
         handles = [_handle(v) for v in variables]
         captured = [tensor if place is None else handles[place] for place, tensor in self._captured]
-        return self._call([tensors[name] for name in sorted(tensors)], captured)
+        return lambda tensors: self._call(tensors, captured)
 
 
 def _handle(variable):

@@ -5,6 +5,7 @@ its network can (`keras_ssvae.estimators.mixins`) and `GenerativeEstimator`: its
 `param`, and ``_network_class`` is the network.
 """
 
+import copyreg
 import numbers
 import os
 import typing
@@ -30,12 +31,14 @@ from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.estimators.loading import restore
 from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, HasMethods, Interval, estimator, layer_sizes, param
 from keras_ssvae.networks import inference
+from keras_ssvae.networks.sharing import plain
 from keras_ssvae.nn.layers import dtype_policy
+from keras_ssvae.registry import ModelFileError
 from keras_ssvae.seeding import derive_seeds
 from keras_ssvae.training.checkpoint import Checkpoint
 from keras_ssvae.training.config import TrainingConfig
 from keras_ssvae.training.progress import FitInterrupted
-from keras_ssvae.training.step_cache import STEP_CACHE, plain
+from keras_ssvae.training.step_cache import STEP_CACHE
 from keras_ssvae.training.trainer import train
 
 __all__ = ["GenerativeEstimator"]
@@ -357,11 +360,24 @@ class GenerativeEstimator(BaseEstimator):
         serialization.save(self, path)
 
     def __getstate__(self):
+        """Plain data, for those who write no other: a fitted estimator is the bytes of its file."""
         state = super().__getstate__()
-        return serialization.pack_network(state) if "network_" in state else state
+        return {"saved": serialization.to_bytes(self._snapshot())} if "network_" in state else state
+
+    def __reduce_ex__(self, protocol):
+        """What pickle and copies read: all attributes, whatever they are."""
+        state = super().__getstate__()
+        packed = serialization.pack_network(state) if "network_" in state else state
+        return copyreg.__newobj__, (type(self),), packed
 
     def __setstate__(self, state):
-        super().__setstate__(serialization.unpack_network(type(self).__new__(type(self)), state))
+        if set(state) == {"saved"}:
+            saved = serialization.from_bytes(state["saved"])
+            if type(saved) is not type(self):
+                raise ModelFileError(f"the state is that of a {type(saved).__name__}, not of a {type(self).__name__}.")
+            self.__dict__.update(vars(saved))
+        else:
+            super().__setstate__(serialization.unpack_network(type(self).__new__(type(self)), state))
 
     @classmethod
     def _from_file(cls, state):

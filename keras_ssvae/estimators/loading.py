@@ -1,7 +1,6 @@
 """A fitted estimator of what a file says: all is checked before the network is made, and the network before its weights."""
 
 import math
-import numbers
 import re
 import typing
 
@@ -12,6 +11,7 @@ from keras_ssvae._compat.sklearn import validate_parameter_constraints, validate
 from keras_ssvae.data.label_summary import LabelSummary
 from keras_ssvae.data.labels import LabelCodec, is_unlabeled
 from keras_ssvae.data.tables import TablePreprocessor
+from keras_ssvae.estimators.parameters import layer_sizes
 from keras_ssvae.registry import require
 from keras_ssvae.serialization.keras_objects import limited_variables
 
@@ -75,18 +75,11 @@ def _check_parameters(estimator):
     for params in (vars(estimator), fitted):
         for name in SIZES:
             if params.get(name) is not None:
-                _check_sizes(name, params[name])
+                require(len(layer_sizes(params, name)) <= MAX_LAYERS, f"{name} has too many layers")
     policy = estimator._dtype_policy
     require(isinstance(policy, str) and POLICY.fullmatch(policy), f"{policy!r:.60} is no dtype policy")
     if "unlabeled" in vars(estimator):
         is_unlabeled([], estimator.unlabeled)
-
-
-def _check_sizes(name, sizes):
-    whole = isinstance(sizes, (list, tuple, np.ndarray)) and all(
-        isinstance(n, numbers.Integral) and not isinstance(n, bool) and n > 0 for n in sizes
-    )
-    require(whole and len(sizes) <= MAX_LAYERS, f"{name}={sizes!r:.60} are no sizes of layers")
 
 
 def _check_columns(estimator):

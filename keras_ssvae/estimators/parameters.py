@@ -66,6 +66,7 @@ def estimator(cls: T) -> T:
 def layer_sizes(params: dict, name: str) -> tuple[int, ...]:
     """The parameter `name`, units by layer in a sequence, as a tuple of Python's integers; a ValueError if it is none."""
     sizes = params[name]
-    if np.ndim(sizes) != 1 or not all(isinstance(size, numbers.Integral) and int(size) >= 1 for size in sizes):
-        raise ValueError(f"{name} must be a sequence of whole numbers from 1, the units of each layer; got {sizes!r}.")
+    units = sizes if np.ndim(sizes) == 1 else [0]
+    if not all(isinstance(n, numbers.Integral) and not isinstance(n, bool) and int(n) >= 1 for n in units):
+        raise ValueError(f"{name} must be a sequence of whole numbers from 1, the units of each layer; got {sizes!r:.200}.")
     return tuple(map(int, sizes))

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import estimator
+from keras_ssvae.networks.autoencoder import as_rows
 from keras_ssvae.networks.latent_class import ClassConditionalNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import losses
@@ -93,11 +94,12 @@ class ConditionalVAENetwork(ClassConditionalNetwork):
         return self.observation.value(self.expectation_at(self.location(z, self.unknown(z))))
 
     def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
-        """log p(v | z) p(z) / q(z | v) of an unknown class, at z from the noise eps: (rows,)."""
+        """log p(v | z) p(z) / q(z | v) of an unknown class, at z from the noise eps: (draws, rows)."""
         mean, log_variance = self.posterior(self.features(seen))
         z = losses.gaussian_draw(mean, log_variance, eps)
-        log_p_v = self.log_prob(seen, self.location(z, self.unknown(z)))
-        return log_p_v + losses.gaussian_log_ratio(z, mean, log_variance)
+        rows = as_rows(z)
+        log_p_v = self.log_prob_stacked(seen, self.location(rows, self.unknown(rows)))
+        return tf.reshape(log_p_v, (eps.shape[0], -1)) + losses.gaussian_log_ratio(z, mean, log_variance)
 
 
 @estimator

@@ -188,23 +188,26 @@ class LadderVAENetwork(ClassifierNetwork):
         likely = self.likely(self.ascend(self.read(batch)))
 
         def log_weight(eps):
-            return self._log_weight(batch, likely, tf.split(eps, self.level_dims, axis=-1))
+            n_draws = eps.shape[0]
+            each = [tuple(tf.tile(values, (n_draws, 1)) for values in level) for level in likely]
+            rows = tf.repeat(eps[:, 0], tf.shape(batch["x"])[0], axis=0)
+            return tf.reshape(self._log_weight(batch, each, tf.split(rows, self.level_dims, axis=-1)), (n_draws, -1))
 
         return self.log_mean_weight(log_weight, n_draws, sum(self.level_dims))
 
     def _log_weight(self, batch, likely, eps):
-        """log sum_y p(y) p(x, z | y) / q(z | x, y) at z from the noise eps of each level, (rows,)."""
+        """log sum_y p(y) p(x, z | y) / q(z | x, y) at z from the noise eps of each level, (rows, ..): (rows,)."""
         log_ratios = []
 
         def draw(i, prior_mean, prior_log_variance):
             mean, log_variance = self.posterior(likely, i, prior_mean, prior_log_variance, self.n_classes)
-            z = losses.gaussian_draw(mean, log_variance, eps[i])
+            z = losses.gaussian_draw(mean, log_variance, tf.tile(eps[i], (self.n_classes, 1)))
             log_ratio = losses.gaussian_log_ratio(z, mean, log_variance, prior_mean, prior_log_variance)
             log_ratios.append(tf.reshape(log_ratio, (self.n_classes, -1)))
             return z
 
         z = losses.gaussian_draw(*likely[-1], eps[-1])
-        log_p_x = self.log_prob_stacked(batch, self.descend(z, draw))
+        log_p_x = tf.reshape(self.log_prob_stacked(batch, self.descend(z, draw)), (self.n_classes, -1))
         return losses.gaussian_log_ratio(z, *likely[-1]) + tf.reduce_logsumexp(
             tf.add_n([log_p_x, *log_ratios]) + self.log_prior[:, None], axis=0
         )

@@ -164,7 +164,7 @@ def _draws(network, rows, weight, rng):
             count = min(max(count, min(DRAWS * count, few)), most)
             drawn.append(Stratum(of_group, weight[of_group]).draw(count, rng))
     drawn = np.concatenate(drawn)
-    mean, log_variance = np.split(inference.run(network, "moments", rows[drawn]), 2, axis=1)
+    mean, log_variance = np.split(inference.run(network, "moments", rows[drawn], once=True), 2, axis=1)
     return mean + np.exp(0.5 * log_variance) * rng.standard_normal(mean.shape), rows.y[drawn]
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import POSITIVE, estimator, param
+from keras_ssvae.networks.autoencoder import as_rows
 from keras_ssvae.networks.latent_class import ClassConditionalNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import losses
@@ -79,12 +80,13 @@ class M2Network(ClassConditionalNetwork):
         return self.decoded(self.latent_means(features), tf.nn.softmax(self.pi(features)))
 
     def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
-        """log sum_y p(y) p(v | z_y, y) p(z_y) / q(z_y | v, y), where every class has its own z from the same noise: (rows,)."""
-        mean, log_variance = self.latents(self.features(seen))
-        z = losses.gaussian_draw(mean, log_variance, tf.tile(eps, (self.n_classes, 1)))
-        log_ratio = losses.gaussian_log_ratio(z, mean, log_variance)
-        by_class = self.log_prob_each(seen, z) + tf.reshape(log_ratio, (self.n_classes, -1))
-        return tf.reduce_logsumexp(by_class + self.log_prior[:, None], axis=0)
+        """log sum_y p(y) p(v | z_y, y) p(z_y) / q(z_y | v, y), (draws, rows): a z for every class, from the same noise."""
+        moments = self.latents(self.features(seen))
+        mean, log_variance = (tf.reshape(values, (self.n_classes, 1, -1, self.latent_dim)) for values in moments)
+        z = losses.gaussian_draw(mean, log_variance, eps)
+        log_p_v = tf.reshape(self.log_prob_each(seen, as_rows(z)), (self.n_classes, eps.shape[0], -1))
+        by_class = log_p_v + losses.gaussian_log_ratio(z, mean, log_variance)
+        return tf.reduce_logsumexp(by_class + self.log_prior[:, None, None], axis=0)
 
 
 @estimator

@@ -13,6 +13,7 @@ from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import AUTO, POSITIVE, StrOptions, estimator, param
 from keras_ssvae.models.vae import VAE, VAENetwork
+from keras_ssvae.networks.autoencoder import as_rows
 from keras_ssvae.networks.latent_class import LatentClassNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
@@ -98,11 +99,12 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         return values, logits, r
 
     def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
-        """log sum_y p(y) p(v | z, y) p(z) / q(z | v) at z from the noise eps, (rows,)."""
+        """log sum_y p(y) p(v | z, y) p(z) / q(z | v) at z from the noise eps, (draws, rows)."""
         mean, log_variance, _ = self.posterior(seen)
         z = losses.gaussian_draw(mean, log_variance, eps)
-        by_class = tf.transpose(self.log_prob_stacked(seen, self.likelihood(self.decoder(self.merge(z)))))
-        log_p_v = tf.reduce_logsumexp(by_class + self.log_prior, axis=-1)
+        by_class = self.log_prob_stacked(seen, self.likelihood(self.decoder(self.merge(as_rows(z)))))
+        by_class = tf.reshape(by_class, (self.n_classes, eps.shape[0], -1))
+        log_p_v = tf.reduce_logsumexp(by_class + self.log_prior[:, None, None], axis=0)
         return log_p_v + losses.gaussian_log_ratio(z, mean, log_variance)
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin
 from keras_ssvae.estimators.parameters import NOT_NEGATIVE, POSITIVE, estimator, param
-from keras_ssvae.networks.autoencoder import AutoencoderNetwork
+from keras_ssvae.networks.autoencoder import AutoencoderNetwork, as_rows
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, GaussianHead
@@ -101,7 +101,7 @@ class VAENetwork(AutoencoderNetwork):
 
         def log_weight(eps):
             z = losses.gaussian_draw(mean, log_variance, eps)
-            return self.log_prob(seen, self.location(z)) + losses.gaussian_log_ratio(z, mean, log_variance)
+            return self.log_prob_stacked(seen, self.location(as_rows(z))) + losses.gaussian_log_ratio(z, mean, log_variance)
 
         return self.log_mean_weight(log_weight, n_draws, self.latent_dim)
 

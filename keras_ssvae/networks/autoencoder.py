@@ -15,11 +15,24 @@ from keras_ssvae.nn import backbones, losses, noise
 
 __all__ = ["AutoencoderNetwork"]
 
+AT_A_TIME = 100  # draws times classes of a row that are decoded side by side: more no longer fit the caches of processors
+
 
 def observed_log_prob(likelihood: MixedLikelihood, batch: dict, location: tf.Tensor) -> tf.Tensor:
     """log p(x | location) of the observed cells of a batch, summed: (...,), for what the decoder gives, (..., n_parameters)."""
     by_column = likelihood.log_prob(batch["x"], location)
     return tf.reduce_sum(by_column * batch["observed"] if "observed" in batch else by_column, axis=-1)
+
+
+def as_rows(values: tf.Tensor) -> tf.Tensor:
+    """All leading axes as one: (n, ...) -> (rows, n_columns)."""
+    return tf.reshape(values, (-1, values.shape[-1]))
+
+
+def stacked(location: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Several locations of each row, (n * rows, n_parameters), by the leading axes of x: (n, ..., n_parameters)."""
+    axes = x.shape[:-1] if x.shape.is_fully_defined() else tf.unstack(tf.shape(x))[:-1]
+    return tf.reshape(location, (-1, *axes, location.shape[-1]))
 
 
 class AutoencoderNetwork(Network):
@@ -142,18 +155,28 @@ class AutoencoderNetwork(Network):
         return observed_log_prob(self.likelihood, seen, location)
 
     def log_prob_stacked(self, seen: dict, location: tf.Tensor) -> tf.Tensor:
-        """log p(x | location) for several locations of each row, (n * rows, n_parameters): (n, rows)."""
-        location = tf.reshape(location, (-1, noise.shape_of(seen["x"])[0], location.shape[-1]))
+        """log p(x | location) for several locations of each row, (n * rows, n_parameters): (n, rows).
+
+        Where x is (draws, rows, n_columns): (n, draws, rows), for locations of each draw and row.
+        """
         spread = {name: tf.expand_dims(seen[name], 0) for name in ("x", "observed") if name in seen}
-        return self.log_prob(spread, location)
+        return self.log_prob(spread, stacked(location, seen["x"]))
 
     # After training
 
     def log_mean_weight(self, log_weight: Callable, n_draws: int, dim: int) -> tf.Tensor:
-        """log of the mean importance weight, (rows,); `log_weight` maps noise (1, dim), the same for all rows, to (rows,)."""
-        draws = noise.normal((self.seed, 0), (n_draws, 1, dim))
-        one_by_one = tf.executing_eagerly()  # where map_fn would translate the function at every call
-        log_weights = tf.stack([log_weight(draw) for draw in draws]) if one_by_one else tf.map_fn(log_weight, draws)
+        """log of the mean importance weight, (rows,).
+
+        `log_weight` maps noise of some of the draws, (draws, 1, dim), the same for all rows, to (draws, rows).
+        """
+        n_parts = math.ceil(n_draws * max(1, self.n_classes) / AT_A_TIME)
+        size = math.ceil(n_draws / n_parts)
+        draws = tf.pad(noise.normal((self.seed, 0), (n_draws, 1, dim)), [[0, n_parts * size - n_draws], [0, 0], [0, 0]])
+        if n_parts == 1:
+            log_weights = log_weight(draws)
+        else:
+            parts = tf.map_fn(log_weight, tf.reshape(draws, (n_parts, size, 1, dim)))
+            log_weights = tf.reshape(parts, (n_parts * size, -1))[:n_draws]
         return tf.reduce_logsumexp(log_weights, axis=0) - math.log(n_draws)
 
     @staticmethod

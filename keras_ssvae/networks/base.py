@@ -121,7 +121,7 @@ class Network(TrainableModel):
             own = {"activation": plain_activation(arguments["activation"])} if "activation" in arguments else {}
             network = cls(seed, **{**arguments, **own})
             network.build_for(spec)
-        network.held.arguments = arguments
+        network.held.arguments, network.held.policy = arguments, keras.config.dtype_policy().name
         return network
 
     def call(self, batch: dict, objective: str, step: StepContext, training: bool = False) -> dict[str, tf.Tensor]:

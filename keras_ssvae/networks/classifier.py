@@ -136,7 +136,7 @@ class ClassifierNetwork(AutoencoderNetwork):
     def rows_of_stage(self, name: str, rows: PreparedRows) -> PreparedRows:
         if name != TEACH or "advice" not in rows.arrays:
             return rows
-        log_q = tf.nn.log_softmax(inference.run(self, "class_logits", rows)).numpy()
+        log_q = tf.nn.log_softmax(inference.run(self, "class_logits", rows, once=True)).numpy()
         return rows.joined(advice=taught(rows.arrays["advice"], log_q, rows.y))
 
     def consistency_terms(self, batch: dict, r: tf.Tensor, view: Callable[[], dict], step: StepContext) -> dict[str, tf.Tensor]:

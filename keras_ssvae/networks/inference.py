@@ -1,24 +1,28 @@
-"""Questions to a trained network, answered in padded blocks: bounded memory, few shapes, the same answer in any batch."""
+"""Questions to a trained network, answered in blocks by graph functions: bounded memory, the same answer in any batch."""
 
+import collections
 import concurrent.futures
 import functools
 import os
+import threading
 import typing
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from keras_ssvae._compat.tensorflow import check_threads
+from keras_ssvae._compat.tensorflow import TransferableFunction, check_threads
 from keras_ssvae.data.rows import LazyRows, PreparedRows
 from keras_ssvae.networks.base import Network
+from keras_ssvae.networks.sharing import architecture_key
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn.noise import FixedNoise
 
 __all__ = ["run"]
 
-BLOCK = 2048  # rows a call; smaller inputs are padded to a smaller bucket
-BUCKETS = (32, 256, BLOCK)
+BLOCK = 2048  # rows a call
+DRAWN_BLOCK = 128  # rows a call where each is drawn several times
+VECTOR = 8  # rows are padded to a multiple: a vector of a processor may round otherwise than what is left of a vector
 GROUP = 64  # blocks whose answers wait to be put together
 
 
@@ -30,12 +34,13 @@ def row_terms(network: Network, batch: dict) -> dict[str, tf.Tensor]:
 
 
 def run(
-    network: Network, question: str | Callable, *inputs: typing.Any, then: Callable | None = None, **settings: typing.Any
-) -> typing.Any:
+    network: Network, question: str | Callable, *inputs: typing.Any, then: Callable | None = None, once: bool = False,
+    **settings: typing.Any,
+) -> typing.Any:  # fmt: skip
     """Ask a question about any number of rows, ``network.question(*inputs, **settings)``: an array or a dict of arrays.
 
-    Rows are padded with zeros to one of a few bucket sizes, so that nothing is traced anew for another number of rows, and
-    what fills a block never reaches a result: every method treats each row by itself.
+    Rows are padded with zeros to whole vectors, and what fills a block never reaches a result: every method treats each row by
+    itself. A graph function answers, however many rows there are, so that the answer for a row is the same to the bit.
 
     Parameters
     ----------
@@ -48,23 +53,28 @@ def run(
         Rows become a batch, a dict of tensors in which "observed" is always there.
     then : function, default=None
         Applied to the arrays of each block, so that what is large before it is never there for all rows.
+    once : bool, default=False
+        Whether nobody will ask the same again, so that few rows are not worth a trace.
     **settings
         Python values passed on.
     """
     check_threads()
     n_rows = len(inputs[0])
-    function = _function(network, question, settings, n_rows > BLOCK or settings.get("n_draws", 1) > 5)  # worth a trace
+    size = BLOCK if settings.get("n_draws", 1) == 1 else DRAWN_BLOCK
 
     def answer(start):
-        blocks = [_block(given, slice(start, start + BLOCK)) for given in inputs]
-        count = min(BLOCK, n_rows - start)
-        size = BLOCK if n_rows > BLOCK else next(b for b in BUCKETS if b >= count)
-        tensors = tf.nest.map_structure(lambda values: tf.constant(_padded(values, size)), blocks)
-        return tf.nest.map_structure(lambda t: t.numpy()[:count], function(*tensors))
+        blocks = [_block(given, slice(start, start + size)) for given in inputs]
+        count = min(size, n_rows - start)
+        tensors = tf.nest.map_structure(lambda values: tf.constant(_padded(values, -count % VECTOR)), blocks)
+        if once and n_rows <= size:
+            found = _question(network, question, settings)(*tensors)
+        else:
+            found = _traced(network, question, settings, tensors)(tf.nest.flatten(tensors))
+        return tf.nest.map_structure(lambda t: t.numpy()[:count], found)
 
     then = then or (lambda block: block)
     first = then(answer(0))  # alone, since it may be traced
-    if n_rows <= BLOCK:
+    if n_rows <= size:
         return first
     answers = tf.nest.map_structure(lambda part: np.empty((n_rows, *part.shape[1:]), part.dtype), first)
 
@@ -74,23 +84,73 @@ def run(
 
     enter(0, first)
     with concurrent.futures.ThreadPoolExecutor(_threads()) as pool:
-        for group in range(BLOCK, n_rows, GROUP * BLOCK):  # one by one, entering holds the threads up
-            starts = range(group, min(group + GROUP * BLOCK, n_rows), BLOCK)
+        for group in range(size, n_rows, GROUP * size):  # one by one, entering holds the threads up
+            starts = range(group, min(group + GROUP * size, n_rows), size)
             for start, block in zip(starts, list(pool.map(answer, starts)), strict=True):
                 enter(start, then(block))
     return answers
 
 
-def _function(network, question, settings, traced):
-    """The question as a function of tensors; a graph function is made once."""
-    by_name = isinstance(question, str)
-    function = functools.partial(getattr(network, question) if by_name else functools.partial(question, network), **settings)
-    if not traced:
-        return function
-    functions, key = network.held.functions, (question, *sorted(settings.items()))
-    if key not in functions:
-        functions[key] = tf.function(function, autograph=False, reduce_retracing=True)
-    return functions[key]
+def _question(network, question, settings):
+    """The question as a function of tensors."""
+    asked = getattr(network, question) if isinstance(question, str) else functools.partial(question, network)
+    return functools.partial(asked, **settings)
+
+
+def _traced(network, question, settings, tensors):
+    """The question as a function of a list of tensors of any number of rows."""
+    shapes = tf.nest.map_structure(lambda t: tf.TensorSpec((None, *t.shape[1:]), t.dtype), tensors)
+    names = tuple(tuple(sorted(given)) if isinstance(given, dict) else None for given in tensors)
+    key = question, *sorted(settings.items()), names, *tf.nest.flatten(shapes)
+    if key not in network.held.functions:
+        network.held.functions[key] = GRAPHS.bound(network, key, _question(network, question, settings), shapes)
+    return network.held.functions[key]
+
+
+class Graphs:
+    """What was traced of questions to networks of the architectures that were asked last; it holds no network.
+
+    Parameters
+    ----------
+    size : int, default=16
+        Of how many architectures.
+    """
+
+    def __init__(self, size: int = 16):
+        self.size = size
+        self._of_networks: collections.OrderedDict = collections.OrderedDict()
+        self._lock = threading.RLock()
+
+    def clear(self) -> None:
+        """Let go of all."""
+        with self._lock:
+            self._of_networks.clear()
+
+    def bound(self, network: Network, key: tuple, asked: Callable, shapes: list) -> Callable:
+        """A graph function of a list of tensors, on the variables of a network; of its architecture `key` says the question."""
+        architecture = architecture_key(network)
+        with self._lock:
+            if architecture is None:
+                return _traced_alone(asked, shapes)
+            architecture = *architecture, network.seed
+            functions = self._of_networks.pop(architecture, {})
+            self._of_networks[architecture] = functions
+            while len(self._of_networks) > self.size:
+                self._of_networks.popitem(last=False)
+            variables = [*network.variables, *network.constant_variables()]
+            if key not in functions:
+                graph = tf.function(asked, autograph=False).get_concrete_function(*shapes)
+                functions[key] = TransferableFunction(graph, variables)
+            return functions[key].bound(variables)
+
+
+def _traced_alone(asked, shapes):
+    """A graph function of a list of tensors, for one network."""
+    graph = tf.function(lambda flat: asked(*tf.nest.pack_sequence_as(shapes, flat)), autograph=False)
+    return graph.get_concrete_function(tf.nest.flatten(shapes))
+
+
+GRAPHS = Graphs()
 
 
 def _threads():
@@ -112,8 +172,8 @@ def _block(given, rows):
     return {"observed": np.ones_like(arrays["x"]), **arrays}
 
 
-def _padded(values, size):
-    """The rows of a block, and zeros up to a size."""
-    if len(values) == size:
+def _padded(values, n_more):
+    """The rows of a block, and zeros."""
+    if not n_more:
         return values
-    return np.concatenate([values, np.zeros((size - len(values), *values.shape[1:]), values.dtype)])
+    return np.concatenate([values, np.zeros((n_more, *values.shape[1:]), values.dtype)])

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.likelihoods.mixed import MixedLikelihood
 from keras_ssvae.networks import inference
-from keras_ssvae.networks.autoencoder import observed_log_prob
+from keras_ssvae.networks.autoencoder import as_rows, observed_log_prob, stacked
 from keras_ssvae.networks.classifier import TEACH, ClassifierNetwork
 from keras_ssvae.networks.lower_vae import LowerVAE
 from keras_ssvae.networks.stages import Stage, StepContext
@@ -101,7 +101,10 @@ class LatentClassNetwork(ClassifierNetwork):
         raise TypeError(f"{type(self).__name__} defines no latent_mean")
 
     def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
-        """log of an unbiased estimate of p(v) from the noise eps of z, (rows,)."""
+        """log of unbiased estimates of p(v), (draws, rows), from the noise eps of z, (draws, 1, latent_dim).
+
+        `seen` may hold an "x" for each draw, (draws, rows, n).
+        """
         raise TypeError(f"{type(self).__name__} defines no log_weight")
 
     # The pieces
@@ -193,12 +196,12 @@ class LatentClassNetwork(ClassifierNetwork):
 
     def _widen_code(self, rows):
         """From here on p(u | z, y) is to explain draws of the code, not means: add the noise to its variance."""
-        noise = inference.run(self, "code_variance", rows).mean(axis=0) / np.square(self.lower.spread.numpy())
+        noise = inference.run(self, "code_variance", rows, once=True).mean(axis=0) / np.square(self.lower.spread.numpy())
         (likelihood,) = self.likelihood.parts
         likelihood.set_scale(np.sqrt(np.square(likelihood.scale().numpy()) + noise))
 
     def _standardise_code(self, rows):
-        codes = inference.run(self, "code_mean", rows)
+        codes = inference.run(self, "code_mean", rows, once=True)
         spread = codes.std(axis=0)
         active = spread > 0.1  # the KL term has closed the others: their posterior is the prior
         active[np.argsort(spread)[-self.latent_dim :]] = True  # but labels must get through even where all collapsed
@@ -306,12 +309,13 @@ class LatentClassNetwork(ClassifierNetwork):
         seen = super().read(batch)
 
         def log_weight(eps):
-            z_eps = tf.broadcast_to(eps[:, : self.latent_dim], (tf.shape(seen["x"])[0], self.latent_dim))
+            z_eps, u_eps = tf.split(eps, [self.latent_dim, self.code_dim], axis=-1)
             if self.lower is None:
                 return self.log_weight(seen, z_eps)
             mean, log_variance = self.lower.encode(seen["inputs"])
-            u = losses.gaussian_draw(mean, log_variance, eps[:, self.latent_dim :])
-            log_p_x = observed_log_prob(self.lower.likelihood, seen, self.lower.decode(u))
+            u = losses.gaussian_draw(mean, log_variance, u_eps)
+            location = stacked(self.lower.decode(as_rows(u)), seen["x"])
+            log_p_x = observed_log_prob(self.lower.likelihood, seen, location)
             coded = {"inputs": self.lower.standardise(mean), "x": self.lower.standardise(u)}
             log_p_u = self.log_weight(coded, z_eps) + self.lower.log_prob_inactive(u)
             return log_p_x + log_p_u - tf.reduce_sum(losses.gaussian_log_prob(u, mean, log_variance), axis=-1)

@@ -1,5 +1,6 @@
 """`save` and `load`, and what pickle and they have in common."""
 
+import io
 import json
 import os
 import stat
@@ -66,6 +67,18 @@ def save(estimator: typing.Any, path: str | os.PathLike) -> None:
     ValueError
         If `path` is a socket or a device.
     """
+    members = _members(estimator)
+    write_atomically(path, lambda file: write_archive(file, members))
+
+
+def to_bytes(estimator: typing.Any) -> bytes:
+    """What `save` would write; a TypeError as there."""
+    file = io.BytesIO()
+    write_archive(file, _members(estimator))
+    return file.getvalue()
+
+
+def _members(estimator):
     check_is_fitted(estimator)
     registered = registered_name(type(estimator))
     if registered is None:
@@ -83,8 +96,7 @@ def save(estimator: typing.Any, path: str | os.PathLike) -> None:
     writer = Writer()
     tree = {"dict": [[name, writer.tree(value, name)] for name, value in state.items()]}
     header = {"format": FORMAT, "version": keras_ssvae.__version__, "estimator": registered, "state": tree}
-    members = {"estimator.json": json.dumps(header).encode(), **writer.members}
-    write_atomically(path, lambda file: write_archive(file, members))
+    return {"estimator.json": json.dumps(header).encode(), **writer.members}
 
 
 def load(path: str | os.PathLike) -> typing.Any:
@@ -116,15 +128,24 @@ def load(path: str | os.PathLike) -> typing.Any:
     if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):  # a pipe would never end
         raise ModelFileError(f"{name!r} is not a file that keras_ssvae wrote.")
     with open(path, "rb") as file:  # of a folder, an IsADirectoryError
-        size = os.fstat(file.fileno()).st_size
-        try:
-            is_sealed = seal_of(file, size)
-            archive = Archive(file, size, MEMBERS, SEAL if is_sealed else 0)
-            return _read(archive, is_sealed)
-        except NotAnArchive as error:
-            raise ModelFileError(f"{name!r} is not a file that keras_ssvae wrote.") from error
-        except UNREADABLE as error:
-            raise ModelFileError(f"Cannot read {name!r}: {error or type(error).__name__}") from error
+        return _load(file, os.fstat(file.fileno()).st_size, repr(name))
+
+
+def from_bytes(content: bytes) -> typing.Any:
+    """The estimator of what `to_bytes` gave; a ModelFileError, as of `load`, if it is none."""
+    check_threads()
+    return _load(io.BytesIO(content), len(content), "the state of the estimator")
+
+
+def _load(file, size, name):
+    try:
+        is_sealed = seal_of(file, size)
+        archive = Archive(file, size, MEMBERS, SEAL if is_sealed else 0)
+        return _read(archive, is_sealed)
+    except NotAnArchive as error:
+        raise ModelFileError(f"{name} is not a file that keras_ssvae wrote.") from error
+    except UNREADABLE as error:
+        raise ModelFileError(f"Cannot read {name}: {error or type(error).__name__}") from error
 
 
 def _read(archive, is_sealed):

@@ -9,53 +9,28 @@ import collections
 import contextlib
 import math
 import threading
-import typing
 from collections.abc import Iterator
 
-import keras
-import numpy as np
-
-from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.networks.base import Network
-from keras_ssvae.nn import backbones
+from keras_ssvae.networks.sharing import PLAIN, architecture_key, plain
 from keras_ssvae.training.config import TrainingConfig
 from keras_ssvae.training.step import TrainingStep
 
 __all__ = ["STEP_CACHE", "StepCache"]
 
 MOST_WEIGHTS = 1_000_000  # of a network that shares; larger ones train for so long that tracing does not matter
-PLAIN = (str, int, float, bool, type(None))
 
 
 def step_key(network: Network, config: TrainingConfig) -> tuple | None:
     """What the layers of a network and its training step depend on besides variables: a hashable key, or None if unknown.
 
-    There is none unless the network's class itself says `shares_steps`, since others may build numbers of their data into the
-    step; nor with callbacks, by which the user has a hold on the network that trains.
+    There is none where `architecture_key` gives none, nor with callbacks, by which the user has a hold on the network.
     """
-    if config.callbacks or config.reducer or not vars(type(network)).get("shares_steps", False):
+    settings = [plain(getattr(config, name)) for name in ("optimizer", "learning_rate", "one_pass")]
+    if config.callbacks or config.reducer or not all(isinstance(value, PLAIN) for value in settings):
         return None
-    arguments = {name: plain(value) for name, value in network.held.arguments.items() if name != "table"}
-    constants = {name for base in type(network).__mro__ for name in vars(base).get("data_constants", ())} & set(arguments)
-    numbers = {name: (np.shape(arguments[name]), bool(np.any(arguments[name]))) for name in constants}
-    others = {name: value for name, value in arguments.items() if name not in constants}
-    others |= {name: plain(getattr(config, name)) for name in ("optimizer", "learning_rate", "one_pass")}
-    items = [item for value in others.values() for item in (value if isinstance(value, tuple) else (value,))]
-    if not all(isinstance(item, PLAIN) for item in items):
-        return None
-    table = network.held.arguments["table"]
-    columns = table.groups_, table.image_shape_, table.incomplete_.tobytes(), network.held.spec
-    precision = keras.config.floatx(), keras.config.dtype_policy().name, keras.config.epsilon()
-    surroundings = *precision, keras.config.image_data_format(), network.weights[0].value.device
-    registries = (*backbones.ENCODERS.items(), *backbones.DECODERS.items(), *LIKELIHOODS.items())
-    return type(network), registries, repr((sorted({**others, **numbers}.items()), columns, surroundings))
-
-
-def plain(value: typing.Any) -> typing.Any:
-    """Python's numbers for NumPy's, also in a tuple; other objects stay what they are."""
-    if isinstance(value, tuple):
-        return tuple(map(plain, value))
-    return value.item() if isinstance(value, np.generic) else value
+    key = architecture_key(network)
+    return None if key is None else (*key, *map(repr, settings))
 
 
 class StepCache:

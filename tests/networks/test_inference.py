@@ -1,11 +1,15 @@
 """Questions in blocks: the block a row falls into, its neighbours and the padding never reach its answer."""
 
+import gc
 import tracemalloc
 import types
+import unittest.mock
+import weakref
 
 import keras
 import numpy as np
 import pytest
+import sklearn.base
 import tensorflow as tf
 
 import keras_ssvae as ks
@@ -135,12 +139,62 @@ def test_a_row_alone_and_a_row_given_again_have_the_same_answer(n, network):
     np.testing.assert_allclose(again, np.repeat(many[:1], n, axis=0), rtol=1e-5, atol=1e-6)
 
 
-def test_rows_come_in_few_shapes():
+def test_one_trace_serves_any_number_of_rows():
     network = Questions()
     for n in (*SIZES, 2, 100, 1000, 4000):
         inference.run(network, "dense", PreparedRows(rows(n)))
-    assert set(network.shapes) == set(inference.BUCKETS)
-    assert max(inference.BUCKETS) == inference.BLOCK
+    assert network.shapes == [None]
+
+
+def test_a_question_within_a_fit_is_not_worth_a_trace_unless_rows_are_many():
+    network = Questions()
+    for n in (1, 100, inference.BLOCK):
+        inference.run(network, "dense", PreparedRows(rows(n)), once=True)
+    assert network.shapes == [8, 104, inference.BLOCK]
+    inference.run(network, "dense", PreparedRows(rows(inference.BLOCK + 1)), once=True)
+    assert network.shapes[3:] == [None]
+
+
+@pytest.fixture(scope="module")
+def model():
+    X = np.random.RandomState(0).standard_normal((300, 7))
+    settings = {"epochs": 1, "hidden_layer_sizes": (13, 5), "latent_dim": 3, "jit_compile": False}
+    return ks.SemiSupervisedVAE(**settings, random_state=0).fit(X, np.arange(300) % 3), X
+
+
+@pytest.mark.parametrize("name", ["predict_proba", "transform", "reconstruct", "score_samples", "loss_terms"])
+def test_the_answer_for_a_row_is_the_same_to_the_bit_in_any_request(name, model):
+    ask, X = getattr(model[0], name), model[1]
+    whole = np.asarray(ask(np.repeat(X, 10, axis=0)))[::10]  # 3000 rows: in blocks
+    for part in (slice(0, 1), slice(3, 5), slice(7, 14), slice(100, 237)):
+        np.testing.assert_array_equal(np.asarray(ask(X[part])), whole[part])
+
+
+def test_networks_of_one_architecture_share_a_trace_and_answer_each_for_itself(model):
+    first, X = model
+    second = sklearn.base.clone(first).fit(2 * X[::-1], np.arange(300) % 3)
+    inference.GRAPHS.clear()
+    for fitted in (first, second):
+        fitted.network_.held.functions.clear()
+    with unittest.mock.patch.object(tf, "function", side_effect=tf.function) as traced:
+        shared = [fitted.predict_proba(X) for fitted in (first, second)]
+        assert traced.call_count == 1
+    for fitted, answer in zip((first, second), shared, strict=True):
+        inference.GRAPHS.clear()
+        fitted.network_.held.functions.clear()
+        np.testing.assert_array_equal(fitted.predict_proba(X), answer)
+    assert not np.allclose(*shared)
+
+
+def test_what_was_traced_holds_no_network():
+    inference.GRAPHS.clear()
+    X = np.random.RandomState(0).standard_normal((20, 3))
+    fitted = ks.VAE(epochs=1, hidden_layer_sizes=(4,), jit_compile=False, random_state=0).fit(X)
+    fitted.score_samples(X)
+    network = weakref.ref(fitted.network_)
+    del fitted
+    gc.collect()
+    assert network() is None
 
 
 def test_all_cells_count_as_observed_where_no_mask_is_given(network):
