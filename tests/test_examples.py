@@ -47,6 +47,11 @@ def test_code_in_readme_runs(tmp_path):
     run(["-c", blocks_of("README.md")], cwd=tmp_path)
 
 
+@pytest.mark.slow
+def test_code_of_guides_runs(tmp_path):
+    run(["-c", blocks_of("docs/domains.md")], cwd=tmp_path)
+
+
 USES = """
 import numpy as np
 
