@@ -21,7 +21,7 @@ from keras_ssvae.data.survey import SourceSummary
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.validation import check_weight, check_X
 from keras_ssvae.evidence.domains import adapted, distances, trust
-from keras_ssvae.evidence.pool import Evidence, gather, rows_to_ask
+from keras_ssvae.evidence.pool import Evidence, gather, narrowed, rows_to_ask
 from keras_ssvae.seeding import derive_seeds
 from keras_ssvae.training.checkpoint import lasting_seed, open_directory
 
@@ -127,11 +127,12 @@ def _evidence(table, rows, weight, n_classes, asks):
         return None, None, None
     asked = rows_to_ask(rows)
     views, y = table.views(rows.x[asked]), rows.y[asked]
-    apart = counts = domain = None
+    apart = counts = domain = x = None
     if "domain" in rows.arrays:
         one_hot = rows.arrays["domain"][asked]
         domain, n_domains = one_hot.argmax(axis=1), one_hot.shape[1]
-        apart, error = distances(views["scaled"], domain, n_domains)
+        x = narrowed(views["scaled"])
+        apart, error = distances(x, domain, n_domains)
         counts = trust(apart, error, np.bincount(domain[y >= 0], minlength=n_domains))
     if not asks:
         return None, None, apart
@@ -139,7 +140,7 @@ def _evidence(table, rows, weight, n_classes, asks):
     advice = np.zeros((len(rows), n_classes), np.float32)  # zeros: nothing was said
     advice[asked] = evidence.log_posterior
     if counts is not None:
-        advice[asked] = adapted(evidence.log_posterior, views["scaled"], y, domain, counts)
+        advice[asked] = adapted(evidence.log_posterior, x, y, domain, counts)
     return evidence, advice, apart
 
 

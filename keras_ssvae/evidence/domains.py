@@ -20,6 +20,7 @@ N_DISCRIMINANT = 20
 RESTING = 1e-3  # of the largest spread of a column: below, it does not vary in a domain
 VOTE = 0.9  # probability of the class that one adapter says
 NEAR, FAR = 0.2, 0.6  # distances up to which domains count as one, and from which labels of another prove nothing by themselves
+N_SKEW_ERRORS = 5  # standard errors, of the third moment of a normal column, by which a negative is known
 N_ERRORS = 1.64  # standard errors that a distance loses before it counts
 
 
@@ -28,7 +29,7 @@ def aligned(x: np.ndarray, domain: np.ndarray) -> np.ndarray:
 
     asinh leaves what is near as it is, and lets no skewed column decide a distance.
     """
-    out = np.zeros(x.shape)
+    out = np.zeros(x.shape, np.float32)
     for k in np.unique(domain):
         rows = domain == k
         own = x[rows].astype(float)
@@ -114,7 +115,7 @@ def _votes(x, y, domain, n_classes):
     kept = [thinned(np.flatnonzero((domain == k) & kind), MAX_ROWS) for k in np.unique(domain) for kind in (y >= 0, y < 0)]
     kept = np.sort(np.concatenate(kept))
     weight = _label_weights(y[kept], domain[kept], n_classes)
-    x = aligned(x, domain)
+    x = _upright(aligned(x, domain), domain, y >= 0)
     turned = _turned(x, max(DIMS), kept)
     near = turned[:, : DIMS[1]]
     opinions = [_selected(turned[:, :k], y, kept, weight, n_classes) for k in sorted({min(k, turned.shape[1]) for k in DIMS})]
@@ -127,6 +128,20 @@ def _votes(x, y, domain, n_classes):
     return votes / votes.sum(axis=1, keepdims=True)
 
 
+def _upright(x, domain, labeled):
+    """Aligned rows where domains that are a negative, skewed against the labelled rows in all, are turned over."""
+    reference = np.mean(x[labeled] ** 3, axis=0)
+    length = np.linalg.norm(reference)
+    out = x.copy()
+    for k in np.unique(domain):
+        rows = domain == k
+        own = np.mean(x[rows] ** 3, axis=0)
+        along = own @ reference / max(length, 1e-12)
+        if along < -0.5 * np.linalg.norm(own) and along < -N_SKEW_ERRORS * np.sqrt(15 / rows.sum()):
+            out[rows] *= -1
+    return out
+
+
 def _label_weights(y, domain, n_classes):
     """Weights of labelled rows, of mean one: a class counts about the same in every domain that has labels of it."""
     group = np.where(y >= 0, domain * n_classes + y, -1)
@@ -137,7 +152,7 @@ def _label_weights(y, domain, n_classes):
 
 def _turned(x, dim, kept=slice(None)):
     """Up to `dim` principal components, (n, k), learned from the rows that are kept."""
-    mean = x[kept].mean(axis=0)
+    mean = x[kept].mean(axis=0, dtype=float)
     centered = x[kept] - mean
     if centered.shape[1] <= len(centered):
         values, directions = np.linalg.eigh(centered.T @ centered)
@@ -204,7 +219,8 @@ def _discriminant(x, r):
 
 
 def _near(z, means):
-    return softmax(-np.sqrt(np.maximum(np.square(z[:, None] - means).sum(axis=2), 0.0)), axis=1)
+    square = np.square(z).sum(axis=1)[:, None] + np.square(means).sum(axis=1) - 2 * z @ means.T
+    return softmax(-np.sqrt(np.maximum(square, 0.0)), axis=1)
 
 
 def _clusters(z, means):
