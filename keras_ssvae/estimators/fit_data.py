@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 
 import numpy as np
@@ -62,9 +63,7 @@ def prepare(
         random_state = lasting_seed(estimator.checkpoint) if random_state is None else random_state
     seeds = derive_seeds(random_state, 3 * (1 + (estimator.n_iter_ if warm else 0)))[-3:]
     label_column = y if isinstance(y, str) else None
-    X, y, sample_weight, source = _in_memory(estimator, X, y, sample_weight, seeds[2])
-    if source is not None and "domain" in extra:
-        raise ValueError("domain must be None where X is read in blocks; pass X as an array or a DataFrame.")
+    X, y, sample_weight, source = _in_memory(estimator, X, y, sample_weight, extra, seeds[2])
     if warm:
         schema, values = estimator.table_.schema_, estimator._read(X)
     else:
@@ -93,32 +92,20 @@ def prepare(
         rows, summary = rows.joined(advice=advice), dataclasses.replace(summary, advised=True)
     stream = None
     if source is not None and sample_weight is not None:  # there are more rows than those in memory
-
-        def prepare_block(X, y):
-            more = {"y": codec.encode(y, len(X)), **estimator._extra_arrays(X, **extra)}
-            if evidence is not None:
-                more["advice"] = np.zeros((len(X), codec.n_classes), np.float32)
-            return table.encode(check_X(X, table.schema_)).joined(**more)
-
-        stream = RowStream(source, prepare_block, estimator.buffer_size, rows, stands_for, weight)
+        block = functools.partial(_block, estimator, table, codec, evidence is not None, extra)
+        stream = RowStream(source, block, estimator.buffer_size, rows, stands_for, weight)
     goes_on = warm and one_pass
     return FitData(
-        table,
-        codec,
-        rows,
-        weight,
-        summary,
-        seeds,
-        evidence,
-        apart,
-        extra,
-        stream,
-        columns,
-        label_column,
-        goes_on,
-        warm,
-        one_pass,
-    )
+        table, codec, rows, weight, summary, seeds, evidence, apart, extra, stream, columns, label_column, goes_on, warm, one_pass
+    )  # fmt: skip
+
+
+def _block(estimator, table, codec, advised, extra, X, y):
+    """Rows of a stream, prepared."""
+    more = {"y": codec.encode(y, len(X)), **estimator._extra_arrays(X, **extra)}
+    if advised:
+        more["advice"] = np.zeros((len(X), codec.n_classes), np.float32)
+    return table.encode(check_X(X, table.schema_)).joined(**more)
 
 
 def _evidence(table, rows, weight, n_classes, asks):
@@ -144,7 +131,7 @@ def _evidence(table, rows, weight, n_classes, asks):
     return evidence, advice, apart
 
 
-def _in_memory(estimator, X, y, sample_weight, seed):
+def _in_memory(estimator, X, y, sample_weight, extra, seed):
     """Rows, labels and weights that lie in memory, and the source that they stand for, if any."""
     weighted_memmap = isinstance(X, np.memmap) and sample_weight is not None  # as joblib hands arrays to its processes
     X, y = split_labels(opened(X), y)
@@ -153,6 +140,8 @@ def _in_memory(estimator, X, y, sample_weight, seed):
         return X, y, sample_weight, None
     if sample_weight is not None:
         raise ValueError("sample_weight must be None where X is read in blocks; repeat rows in X instead.")
+    if "domain" in extra:
+        raise ValueError("domain must be None where X is read in blocks; pass X as an array or a DataFrame.")
     summary = SourceSummary(source, estimator.buffer_size, estimator.unlabeled, seed)
     return summary.X, summary.y, summary.weight, source
 

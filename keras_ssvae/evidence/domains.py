@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from keras_ssvae.evidence.graphs import NeighborGraph
 from keras_ssvae.evidence.rows import thinned
 
-__all__ = ["adapted", "aligned", "distances", "trust"]
+__all__ = []
 
 MAX_ROWS = 3000  # of each domain, with a label and as many without, from which is learned
 DIMS = (20, 40, 60)  # principal directions that selective pseudo-labels are asked in
@@ -20,7 +20,7 @@ N_DISCRIMINANT = 20
 RESTING = 1e-3  # of the largest spread of a column: below, it does not vary in a domain
 VOTE = 0.9  # probability of the class that one adapter says
 NEAR, FAR = 0.2, 0.6  # distances up to which domains count as one, and from which labels of another prove nothing by themselves
-N_SKEW_ERRORS = 5  # standard errors, of the third moment of a normal column, by which a negative is known
+N_SKEW_ERRORS = 5  # standard errors by which a negative is known
 N_ERRORS = 1.64  # standard errors that a distance loses before it counts
 
 
@@ -135,9 +135,10 @@ def _upright(x, domain, labeled):
     out = x.copy()
     for k in np.unique(domain):
         rows = domain == k
-        own = np.mean(x[rows] ** 3, axis=0)
+        own = x[rows] ** 3
         along = own @ reference / max(length, 1e-12)
-        if along < -0.5 * np.linalg.norm(own) and along < -N_SKEW_ERRORS * np.sqrt(15 / rows.sum()):
+        error = along.std() / np.sqrt(len(along))
+        if along.mean() < min(-0.5 * np.linalg.norm(own.mean(axis=0)), -N_SKEW_ERRORS * error):
             out[rows] *= -1
     return out
 
