@@ -96,7 +96,8 @@ def prepare(
         stream = RowStream(source, block, estimator.buffer_size, rows, stands_for, weight)
     goes_on = warm and one_pass
     return FitData(
-        table, codec, rows, weight, summary, seeds, evidence, apart, extra, stream, columns, label_column, goes_on, warm, one_pass
+        table, codec, rows, weight, summary, seeds, evidence, apart, extra, stream, columns, label_column, goes_on, warm,
+        one_pass,
     )  # fmt: skip
 
 
