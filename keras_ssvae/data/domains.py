@@ -8,7 +8,7 @@ import numpy.typing as npt
 from keras_ssvae.data.labels import distinct_labels
 from keras_ssvae.registry import register, require, require_keys
 
-__all__ = ["DomainCodec"]
+__all__ = ["DomainCodec", "Domains"]
 
 
 @register
@@ -86,3 +86,21 @@ class DomainCodec:
         require(fits, "domains_ are no names")
         require(domains.dtype.kind != "O" or all(isinstance(name, str) for name in domains), "domains_ are no text")
         require(len(set(domains.tolist())) == len(domains), "domains_ are not distinct")
+
+
+class Domains(typing.NamedTuple):
+    """What a fit is given of domains.
+
+    Attributes
+    ----------
+    codec : DomainCodec
+        Their names.
+    of_rows : array-like of shape (n,)
+        The domain of each row.
+    column : str or None
+        The name of the column that it was.
+    """
+
+    codec: DomainCodec
+    of_rows: typing.Any
+    column: str | None

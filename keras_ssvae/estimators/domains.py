@@ -8,7 +8,7 @@ import pandas as pd
 
 from keras_ssvae._compat.sklearn import fit_context
 from keras_ssvae.data.containers import has_column, opened, split_labels
-from keras_ssvae.data.domains import DomainCodec
+from keras_ssvae.data.domains import DomainCodec, Domains
 from keras_ssvae.estimators.blockwise import blockwise
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.networks import inference
@@ -200,14 +200,6 @@ class DomainMixin:
         require(fits and (counts >= 0).all() and 0 < counts.sum() < np.inf, "_domain_counts are none")
         apart = vars(self).get("domain_distances_")
         require(isinstance(apart, pd.DataFrame) and apart.shape == (n, n), "domain_distances_ are not those of the domains")
-
-
-class Domains(typing.NamedTuple):
-    """What a fit was given of domains."""
-
-    codec: DomainCodec
-    of_rows: typing.Any
-    column: str | None
 
 
 def _count(X):

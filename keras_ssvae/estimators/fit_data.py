@@ -13,6 +13,7 @@ from sklearn.utils.validation import validate_data
 from keras_ssvae._compat.sklearn import get_feature_names
 from keras_ssvae.data.containers import opened, split_labels
 from keras_ssvae.data.label_summary import LabelSummary, summarise_labels
+from keras_ssvae.data.domains import Domains
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Schema
@@ -87,7 +88,8 @@ def prepare(
     if warm and one_pass and len(estimator.classes_) == len(codec.classes_):  # the class prior remembers all passes
         summary = dataclasses.replace(summary, class_weight=summary.class_weight + estimator._labels.class_weight)
     asks = estimator._asks_experts(table) and not one_pass and (summary.class_weight > 0).sum() >= 2
-    evidence, advice, apart = _evidence(table, rows, weight, codec.n_classes, asks)
+    domain = arrays["domain"] if isinstance(extra.get("domain"), Domains) else None
+    evidence, advice, apart = _evidence(table, rows, weight, codec.n_classes, domain, asks)
     if evidence is not None:
         rows, summary = rows.joined(advice=advice), dataclasses.replace(summary, advised=True)
     stream = None
@@ -109,16 +111,15 @@ def _block(estimator, table, codec, advised, extra, X, y):
     return table.encode(check_X(X, table.schema_)).joined(**more)
 
 
-def _evidence(table, rows, weight, n_classes, asks):
+def _evidence(table, rows, weight, n_classes, domain, asks):
     """What experts say, if they are asked, as the batch's "advice", and how far domains lie apart, if rows have any."""
-    if not asks and "domain" not in rows.arrays:
+    if not asks and domain is None:
         return None, None, None
     asked = rows_to_ask(rows)
     views, y = table.views(rows.x[asked]), rows.y[asked]
-    apart = counts = domain = x = None
-    if "domain" in rows.arrays:
-        one_hot = rows.arrays["domain"][asked]
-        domain, n_domains = one_hot.argmax(axis=1), one_hot.shape[1]
+    apart = counts = x = None
+    if domain is not None:
+        domain, n_domains = domain[asked].argmax(axis=1), domain.shape[1]
         x = narrowed(views["scaled"])
         apart, error = distances(x, domain, n_domains)
         counts = trust(apart, error, np.bincount(domain[y >= 0], minlength=n_domains))
@@ -141,7 +142,7 @@ def _in_memory(estimator, X, y, sample_weight, extra, seed):
         return X, y, sample_weight, None
     if sample_weight is not None:
         raise ValueError("sample_weight must be None where X is read in blocks; repeat rows in X instead.")
-    if "domain" in extra:
+    if isinstance(extra.get("domain"), Domains):
         raise ValueError("domain must be None where X is read in blocks; pass X as an array or a DataFrame.")
     summary = SourceSummary(source, estimator.buffer_size, estimator.unlabeled, seed)
     return summary.X, summary.y, summary.weight, source
