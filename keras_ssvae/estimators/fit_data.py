@@ -12,8 +12,8 @@ from sklearn.utils.validation import validate_data
 
 from keras_ssvae._compat.sklearn import get_feature_names
 from keras_ssvae.data.containers import opened, split_labels
-from keras_ssvae.data.label_summary import LabelSummary, summarise_labels
 from keras_ssvae.data.domains import Domains
+from keras_ssvae.data.label_summary import LabelSummary, summarise_labels
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Schema
