@@ -65,8 +65,8 @@ def opened(X: typing.Any) -> typing.Any:
     return X
 
 
-def split_labels(X: typing.Any, y: typing.Any, known: str | None = None) -> tuple[typing.Any, typing.Any]:
-    """X without its column of labels, and y, which is that column where it was its name.
+def split_labels(X: typing.Any, y: typing.Any, known: str | None = None, argument: str = "y") -> tuple[typing.Any, typing.Any]:
+    """X without its column of labels, and y, which is that column where it was its name; `argument` is what errors call it.
 
     Where y is no name, the column `known`, if X has it, is left out. Sources, which read such a column themselves, stay as they
     are. Raises a ValueError if y names no column of X.
@@ -76,11 +76,11 @@ def split_labels(X: typing.Any, y: typing.Any, known: str | None = None) -> tupl
         return (_without(X, known) if is_frame and has_column(X, known) else X), y
     if is_frame:
         if y not in X.columns:
-            raise ValueError(f"y={y!r} names no column of X; its columns are {list(X.columns)[:20]}.")
+            raise ValueError(f"{argument}={y!r} names no column of X; its columns are {list(X.columns)[:20]}.")
         return _without(X, y), X[y]
     if isinstance(X, (np.ndarray, list, tuple)) or hasattr(X, "tocsr"):
         kind = "a list of rows" if isinstance(X, (list, tuple)) else "an array"
-        raise ValueError(f"y={y!r} names a column, but X is {kind} without names.")
+        raise ValueError(f"{argument}={y!r} names a column, but X is {kind} without names.")
     return X, y
 
 

@@ -304,6 +304,10 @@ class GenerativeEstimator(BaseEstimator):
         y : (n_samples,) array
             The labels; -1 throughout where the model knows no class.
         """
+        return self._sample(n_samples, y, random_state)
+
+    def _sample(self, n_samples, y, random_state, **given):
+        """`sample`, with what a family is given for its own `_draw`."""
         check_is_fitted(self)
         check_threads()
         if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
@@ -318,7 +322,7 @@ class GenerativeEstimator(BaseEstimator):
             y_index = rng.choice(len(prior), n_samples, p=prior / prior.sum())
         else:
             y_index = self._codec.indices_of(y, n_samples)
-        return self.table_.decode(self._draw(y_index, rng)), self._codec.decode(y_index)
+        return self.table_.decode(self._draw(y_index, rng, **given)), self._codec.decode(y_index)
 
     @consistent
     def loss_terms(self, X: typing.Any, y: typing.Any = None) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from keras_ssvae._compat.sklearn import get_feature_names
 from keras_ssvae.data.containers import opened, split_labels
+from keras_ssvae.data.domains import Domains
 from keras_ssvae.data.label_summary import LabelSummary, summarise_labels
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.data.rows import PreparedRows
@@ -20,7 +22,8 @@ from keras_ssvae.data.streaming import RowStream
 from keras_ssvae.data.survey import SourceSummary
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.validation import check_weight, check_X
-from keras_ssvae.evidence.pool import Evidence, gather, rows_to_ask
+from keras_ssvae.evidence.domains import adapted, distances, trust
+from keras_ssvae.evidence.pool import Evidence, gather, narrowed, rows_to_ask
 from keras_ssvae.seeding import derive_seeds
 from keras_ssvae.training.checkpoint import lasting_seed, open_directory
 
@@ -38,6 +41,8 @@ class FitData:
     summary: LabelSummary  # what the labels say about scales
     seeds: list  # of the weights, of the noise, and of the order of rows
     evidence: Evidence | None  # what experts say of the rows
+    distances: np.ndarray | None  # how far domains lie apart, if rows have any
+    extra: dict  # what `fit` was given for the estimator's extra arrays
     stream: RowStream | None  # where the rows that are not in memory come from
     columns: dict  # n_features_in_ and, where X has names, feature_names_in_
     label_column: str | None  # the name of the column that was y
@@ -59,7 +64,7 @@ def prepare(
         random_state = lasting_seed(estimator.checkpoint) if random_state is None else random_state
     seeds = derive_seeds(random_state, 3 * (1 + (estimator.n_iter_ if warm else 0)))[-3:]
     label_column = y if isinstance(y, str) else None
-    X, y, sample_weight, source = _in_memory(estimator, X, y, sample_weight, seeds[2])
+    X, y, sample_weight, source = _in_memory(estimator, X, y, sample_weight, extra, seeds[2])
     if warm:
         schema, values = estimator.table_.schema_, estimator._read(X)
     else:
@@ -82,27 +87,53 @@ def prepare(
     summary = summarise_labels(lambda chosen: table.indicators(rows.x[chosen]), rows.y, weight, codec.n_classes)
     if warm and one_pass and len(estimator.classes_) == len(codec.classes_):  # the class prior remembers all passes
         summary = dataclasses.replace(summary, class_weight=summary.class_weight + estimator._labels.class_weight)
-    evidence = None
-    if estimator._asks_experts(table) and not one_pass and (summary.class_weight > 0).sum() >= 2:
-        asked, advice = rows_to_ask(rows), np.zeros((len(rows), codec.n_classes), np.float32)  # zeros: nothing was said
-        evidence = gather(table.views(rows.x[asked]), rows.y[asked], weight[asked], codec.n_classes)
-        advice[asked] = evidence.log_posterior
+    asks = estimator._asks_experts(table) and not one_pass and (summary.class_weight > 0).sum() >= 2
+    domain = arrays["domain"] if isinstance(extra.get("domain"), Domains) else None
+    evidence, advice, apart = _evidence(table, rows, weight, codec.n_classes, domain, asks)
+    if evidence is not None:
         rows, summary = rows.joined(advice=advice), dataclasses.replace(summary, advised=True)
     stream = None
     if source is not None and sample_weight is not None:  # there are more rows than those in memory
-
-        def prepare_block(X, y):
-            more = {"y": codec.encode(y, len(X)), **estimator._extra_arrays(X, **extra)}
-            if evidence is not None:
-                more["advice"] = np.zeros((len(X), codec.n_classes), np.float32)
-            return table.encode(check_X(X, table.schema_)).joined(**more)
-
-        stream = RowStream(source, prepare_block, estimator.buffer_size, rows, stands_for, weight)
+        block = functools.partial(_block, estimator, table, codec, evidence is not None, extra)
+        stream = RowStream(source, block, estimator.buffer_size, rows, stands_for, weight)
     goes_on = warm and one_pass
-    return FitData(table, codec, rows, weight, summary, seeds, evidence, stream, columns, label_column, goes_on, warm, one_pass)
+    return FitData(
+        table, codec, rows, weight, summary, seeds, evidence, apart, extra, stream, columns, label_column, goes_on, warm,
+        one_pass,
+    )  # fmt: skip
 
 
-def _in_memory(estimator, X, y, sample_weight, seed):
+def _block(estimator, table, codec, advised, extra, X, y):
+    """Rows of a stream, prepared."""
+    more = {"y": codec.encode(y, len(X)), **estimator._extra_arrays(X, **extra)}
+    if advised:
+        more["advice"] = np.zeros((len(X), codec.n_classes), np.float32)
+    return table.encode(check_X(X, table.schema_)).joined(**more)
+
+
+def _evidence(table, rows, weight, n_classes, domain, asks):
+    """What experts say, if they are asked, as the batch's "advice", and how far domains lie apart, if rows have any."""
+    if not asks and domain is None:
+        return None, None, None
+    asked = rows_to_ask(rows)
+    views, y = table.views(rows.x[asked]), rows.y[asked]
+    apart = counts = x = None
+    if domain is not None:
+        domain, n_domains = domain[asked].argmax(axis=1), domain.shape[1]
+        x = narrowed(views["scaled"])
+        apart, error = distances(x, domain, n_domains)
+        counts = trust(apart, error, np.bincount(domain[y >= 0], minlength=n_domains))
+    if not asks:
+        return None, None, apart
+    evidence = gather(views, y, weight[asked], n_classes)
+    advice = np.zeros((len(rows), n_classes), np.float32)  # zeros: nothing was said
+    advice[asked] = evidence.log_posterior
+    if counts is not None:
+        advice[asked] = adapted(evidence.log_posterior, x, y, domain, counts)
+    return evidence, advice, apart
+
+
+def _in_memory(estimator, X, y, sample_weight, extra, seed):
     """Rows, labels and weights that lie in memory, and the source that they stand for, if any."""
     weighted_memmap = isinstance(X, np.memmap) and sample_weight is not None  # as joblib hands arrays to its processes
     X, y = split_labels(opened(X), y)
@@ -111,6 +142,8 @@ def _in_memory(estimator, X, y, sample_weight, seed):
         return X, y, sample_weight, None
     if sample_weight is not None:
         raise ValueError("sample_weight must be None where X is read in blocks; repeat rows in X instead.")
+    if isinstance(extra.get("domain"), Domains):
+        raise ValueError("domain must be None where X is read in blocks; pass X as an array or a DataFrame.")
     summary = SourceSummary(source, estimator.buffer_size, estimator.unlabeled, seed)
     return summary.X, summary.y, summary.weight, source
 

@@ -69,7 +69,7 @@ def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_cl
     n_classes : int
         Number of classes.
     """
-    views = {name: _narrowed(view) for name, view in views.items()}
+    views = {name: narrowed(view) for name, view in views.items()}
     known, index = known_rows(views, y, weight, n_classes)
     others = np.flatnonzero(index < 0)
     everything = {name: np.concatenate([known.views[name], view[others]]) for name, view in views.items()}
@@ -205,7 +205,7 @@ def with_label(left_out: np.ndarray, y: np.ndarray, share: float) -> np.ndarray:
     return posterior / posterior.sum(axis=1, keepdims=True)
 
 
-def _narrowed(view):
+def narrowed(view: np.ndarray) -> np.ndarray:
     """A view, projected where it is very wide: distances and inner products stay to within a few per cent."""
     if view.shape[1] <= MAX_COLUMNS:
         return view

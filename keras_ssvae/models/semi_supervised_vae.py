@@ -10,11 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.estimators.base import GenerativeEstimator
+from keras_ssvae.estimators.domains import DomainMixin
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import AUTO, POSITIVE, StrOptions, estimator, param
 from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.autoencoder import as_rows
-from keras_ssvae.networks.latent_class import LatentClassNetwork
+from keras_ssvae.networks.domain import DomainNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, PiLayer
@@ -22,13 +23,13 @@ from keras_ssvae.nn.layers import Dense, PiLayer
 __all__ = ["SemiSupervisedVAE", "SemiSupervisedVAENetwork"]
 
 
-class SemiSupervisedVAENetwork(LatentClassNetwork):
+class SemiSupervisedVAENetwork(DomainNetwork):
     """p(y) p(z) p(v | z, y), with q(z | v) q(y | v); v is x itself, or the code of a VAE below it.
 
     Parameters
     ----------
     seed, label_input, **kwargs
-        As in `keras_ssvae.networks.latent_class.LatentClassNetwork`, and in `SemiSupervisedVAE`.
+        As in `keras_ssvae.networks.domain.DomainNetwork`, and in `SemiSupervisedVAE`.
     """
 
     shares_steps = True
@@ -44,7 +45,7 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
             self.pi = PiLayer(self.latent_dim, self.n_classes, name="pi_layer")
 
     def posterior_layers(self) -> list:
-        return [self.encoder, self.pi]
+        return [self.encoder, self.pi, *self.domain_layers()]
 
     def class_variables(self) -> list[tuple]:
         pi = self.pi if self.encoder_body.output_kind == "gaussian" else self.pi.pi
@@ -84,17 +85,19 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         mean, log_variance, logits = self.posterior(seen)
         z = losses.gaussian_draw(mean, log_variance, step.normal(mean))
         r = self.told_responsibilities(seen, y, logits, step)
+        joined = self.with_domain(z, seen)
         if self.label_input == "marginal":
             parts = self.parts(y, r, step, self.choice(r, tf.math.log(r + 1e-20), step))
-            z_of_parts = zip(parts, self.by_part(parts, z), strict=True)
+            z_of_parts = zip(parts, self.by_part(parts, joined), strict=True)
             merged = [self.merge(z_of_part, classes=part.classes) for part, z_of_part in z_of_parts]
             reconstruction = -self.averaged(parts, self.log_prob_of_parts(parts, seen, merged))
         else:
-            reconstruction = -self.log_prob(seen, self.location(z, r))
+            reconstruction = -self.log_prob(seen, self.location(joined, r))
         values = {
             "reconstruction": reconstruction,
             "kl_latent": self.kl_latent(mean, log_variance, step),
             "kl_label": losses.categorical_kl(r, self.row_log_prior(seen)),
+            **self.domain_terms(seen, z, step),
         }
         return values, logits, r
 
@@ -102,14 +105,14 @@ class SemiSupervisedVAENetwork(LatentClassNetwork):
         """log sum_y p(y) p(v | z, y) p(z) / q(z | v) at z from the noise eps, (draws, rows)."""
         mean, log_variance, _ = self.posterior(seen)
         z = losses.gaussian_draw(mean, log_variance, eps)
-        by_class = self.log_prob_stacked(seen, self.likelihood(self.decoder(self.merge(as_rows(z)))))
+        by_class = self.log_prob_stacked(seen, self.likelihood(self.decoder(self.merge(self.with_domain(as_rows(z), seen)))))
         by_class = tf.reshape(by_class, (self.n_classes, eps.shape[0], -1))
         log_p_v = tf.reduce_logsumexp(by_class + self.log_prior[:, None, None], axis=0)
         return log_p_v + losses.gaussian_log_ratio(z, mean, log_variance)
 
 
 @estimator
-class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin, GenerativeEstimator):
+class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin, GenerativeEstimator):
     """The pi layer on any variational autoencoder: one model from no label to all labels.
 
     The encoder's topmost layer gives mu, sigma and pi, the class probabilities; the decoder reads z and the class. The model
@@ -194,7 +197,7 @@ class SemiSupervisedVAE(CodeMixin, SemiSupervisedMixin, StyleMixin, DensityMixin
         return _piecewise(self.get_params(deep=False), table)
 
     def _fit_head(self, network, data):
-        return {"evidence_": None if data.evidence is None else data.evidence.experts}
+        return {**super()._fit_head(network, data), "evidence_": None if data.evidence is None else data.evidence.experts}
 
     @classmethod
     def from_vae(cls, vae: typing.Any, **params: typing.Any) -> typing.Self:

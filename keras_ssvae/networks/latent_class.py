@@ -116,7 +116,7 @@ class LatentClassNetwork(ClassifierNetwork):
     def coded(self, seen: dict) -> dict:
         """What q reads of rows of which the code is read, at its posterior mean."""
         v = self.lower.standardise(self.lower.encode(seen["inputs"])[0])
-        return {"inputs": v, "x": v}
+        return {**_passed_on(seen), "inputs": v, "x": v}
 
     def loss_scale(self) -> float | tf.Tensor:
         """One for each value that the model with classes explains."""
@@ -240,7 +240,7 @@ class LatentClassNetwork(ClassifierNetwork):
             return values | self.consistency_terms(batch, r, lambda: self.view(batch, seen, step), step)
         mean, log_variance = self.lower.encode(seen["inputs"])
         u = losses.gaussian_draw(mean, log_variance, step.normal(mean))
-        coded = {"inputs": self.lower.standardise(mean), "x": self.lower.standardise(u)}
+        coded = {**_passed_on(seen), "inputs": self.lower.standardise(mean), "x": self.lower.standardise(u)}
         values, r = self.bound_terms(coded, batch["y"], step)
         values["code"] = values.pop("reconstruction") + self.lower.negative_entropy(mean, log_variance)
         values["reconstruction"] = -observed_log_prob(self.lower.likelihood, seen, self.lower.decode(u))
@@ -316,7 +316,7 @@ class LatentClassNetwork(ClassifierNetwork):
             u = losses.gaussian_draw(mean, log_variance, u_eps)
             location = stacked(self.lower.decode(as_rows(u)), seen["x"])
             log_p_x = observed_log_prob(self.lower.likelihood, seen, location)
-            coded = {"inputs": self.lower.standardise(mean), "x": self.lower.standardise(u)}
+            coded = {**_passed_on(seen), "inputs": self.lower.standardise(mean), "x": self.lower.standardise(u)}
             log_p_u = self.log_weight(coded, z_eps) + self.lower.log_prob_inactive(u)
             return log_p_x + log_p_u - tf.reduce_sum(losses.gaussian_log_prob(u, mean, log_variance), axis=-1)
 
@@ -334,9 +334,18 @@ class LatentClassNetwork(ClassifierNetwork):
 
     def drawn_code(self, y_index: np.ndarray, rng: np.random.RandomState) -> tf.Tensor:
         """Draws of u from p(u | y), (rows, code_dim)."""
-        v = self.likelihood.draw(self.drawn_location(y_index, rng), self.seeds(rng))
+        return self.code_at(self.drawn_location(y_index, rng), rng)
+
+    def code_at(self, location: tf.Tensor, rng: np.random.RandomState) -> tf.Tensor:
+        """Draws of u, (rows, code_dim), where p(v | z, y) has these parameters."""
+        v = self.likelihood.draw(location, self.seeds(rng))
         unused = self.latent_draw(rng, *v.shape)
         return tf.where(self.lower.active > 0, self.lower.unstandardise(v), unused)
+
+
+def _passed_on(seen):
+    """What of a row a model of its code reads, too."""
+    return {name: seen[name] for name in ("domain",) if name in seen}
 
 
 def _still(coded):

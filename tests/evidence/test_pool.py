@@ -109,7 +109,7 @@ def test_labelled_rows_that_are_thinned_out_have_opinions_and_labels(monkeypatch
 def test_very_wide_rows_are_projected(monkeypatch):
     monkeypatch.setattr(pool, "MAX_COLUMNS", 50)
     x, classes, y = blobs(columns=60)
-    narrow = pool._narrowed(x)
+    narrow = pool.narrowed(x)
     assert narrow.shape == (90, 1024)
     distance, projected = (np.square(v[:, None] - v[None]).sum(axis=-1) for v in (x, narrow))
     np.testing.assert_allclose(projected, distance, rtol=0.3)
