@@ -101,7 +101,7 @@ def _traced(network, question, settings, tensors):
     """The question as a function of a list of tensors of any number of rows."""
     shapes = tf.nest.map_structure(lambda t: tf.TensorSpec((None, *t.shape[1:]), t.dtype), tensors)
     names = tuple(tuple(sorted(given)) if isinstance(given, dict) else None for given in tensors)
-    key = question, *sorted(settings.items()), names, *tf.nest.flatten(shapes)
+    key = question, network.seed, *sorted(settings.items()), names, *tf.nest.flatten(shapes)
     if key not in network.held.functions:
         network.held.functions[key] = GRAPHS.bound(network, key, _question(network, question, settings), shapes)
     return network.held.functions[key]
@@ -127,12 +127,11 @@ class Graphs:
             self._of_networks.clear()
 
     def bound(self, network: Network, key: tuple, asked: Callable, shapes: list) -> Callable:
-        """A graph function of a list of tensors, on the variables of a network; of its architecture `key` says the question."""
+        """A graph function of a list of tensors, on the variables of a network; of its architecture `key` says the rest."""
         architecture = architecture_key(network)
         with self._lock:
             if architecture is None:
                 return _traced_alone(asked, shapes)
-            architecture = *architecture, network.seed
             functions = self._of_networks.pop(architecture, {})
             self._of_networks[architecture] = functions
             while len(self._of_networks) > self.size:

@@ -24,7 +24,7 @@ class Questions:
     """Answers row by row, as a trained network does, and keeps a record of the shapes it was asked in."""
 
     def __init__(self):
-        self.shapes, self.held = [], types.SimpleNamespace(functions={})
+        self.seed, self.shapes, self.held = 0, [], types.SimpleNamespace(functions={})
         keras.utils.set_random_seed(0)
         self.model = keras.Sequential([keras.Input((COLUMNS,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(3)])
 
