@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "AdversarialAutoencoder": "models",
+    "AnomalyDetector": "anomaly",
     "AugmentedClassifier": "augmentation.classifier",
     "ConditionalVAE": "models",
     "DivergenceError": "training.progress",
@@ -36,7 +37,7 @@ _MODULE_OF = {
     "label_quality": "evidence.quality",
     "label_sweep": "model_selection",
     "labeled_scorer": "model_selection",
-    "load": "models",
+    "load": "anomaly",
     "mask_labels": "model_selection",
     "register": "registry",
 }
@@ -44,6 +45,7 @@ _MODULE_OF = {
 __all__ = [*_MODULE_OF, "__version__"]
 
 if TYPE_CHECKING:
+    from keras_ssvae.anomaly import *
     from keras_ssvae.augmentation.classifier import *
     from keras_ssvae.augmentation.functions import *
     from keras_ssvae.augmentation.oversampling import *

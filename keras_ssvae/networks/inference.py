@@ -30,8 +30,9 @@ def row_terms(network: Network, batch: dict) -> dict[str, tf.Tensor]:
 
 
 def run(
-    network: Network, question: str | Callable, *inputs: typing.Any, then: Callable | None = None, **settings: typing.Any
-) -> typing.Any:
+    network: Network, question: str | Callable, *inputs: typing.Any, then: Callable | None = None, alike: bool = False,
+    **settings: typing.Any,
+) -> typing.Any:  # fmt: skip
     """Ask a question about any number of rows, ``network.question(*inputs, **settings)``: an array or a dict of arrays.
 
     Rows are padded with zeros to one of a few bucket sizes, so that nothing is traced anew for another number of rows, and
@@ -48,17 +49,21 @@ def run(
         Rows become a batch, a dict of tensors in which "observed" is always there.
     then : function, default=None
         Applied to the arrays of each block, so that what is large before it is never there for all rows.
+    alike : bool, default=False
+        Whether a row is to have the same answer, to the last bit, alone and among many: blocks then have one size, which takes
+        some milliseconds for a single row.
     **settings
         Python values passed on.
     """
     check_threads()
     n_rows = len(inputs[0])
-    function = _function(network, question, settings, n_rows > BLOCK or settings.get("n_draws", 1) > 5)  # worth a trace
+    many = n_rows > BLOCK or alike
+    function = _function(network, question, settings, many or settings.get("n_draws", 1) > 5)  # worth a trace
 
     def answer(start):
         blocks = [_block(given, slice(start, start + BLOCK)) for given in inputs]
         count = min(BLOCK, n_rows - start)
-        size = BLOCK if n_rows > BLOCK else next(b for b in BUCKETS if b >= count)
+        size = BLOCK if many else next(b for b in BUCKETS if b >= count)
         tensors = tf.nest.map_structure(lambda values: tf.constant(_padded(values, size)), blocks)
         return tf.nest.map_structure(lambda t: t.numpy()[:count], function(*tensors))
 
