@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "AdversarialAutoencoder": "models",
     "AnomalyDetector": "anomaly",
+    "AnomalyExplanationDisplay": "plotting.anomalies",
+    "AnomalyScoreDisplay": "plotting.anomalies",
     "AugmentedClassifier": "augmentation.classifier",
     "ConditionalVAE": "models",
     "DivergenceError": "training.progress",
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from keras_ssvae.evidence.quality import *
     from keras_ssvae.model_selection import *
     from keras_ssvae.models import *
+    from keras_ssvae.plotting.anomalies import *
     from keras_ssvae.plotting.curves import *
     from keras_ssvae.plotting.latent_space import *
     from keras_ssvae.plotting.rows import *

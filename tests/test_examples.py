@@ -47,6 +47,11 @@ def test_code_in_readme_runs(tmp_path):
     run(["-c", blocks_of("README.md")], cwd=tmp_path)
 
 
+@pytest.mark.slow
+def test_code_in_guide_to_anomalies_runs(tmp_path):
+    run(["-c", blocks_of("docs/anomalies.md")], cwd=tmp_path)
+
+
 USES = """
 import numpy as np
 

@@ -8,14 +8,15 @@ from keras_ssvae.registry import register, require, require_keys
 
 __all__ = ["LabeledScore"]
 
-N_TREES, N_TREES_LEFT_OUT = 60, 40  # of each of two forests
+N_TREES, N_TREES_LEFT_OUT = 80, 40  # of each of two forests
 LEAVES = (2, 10)  # rows: a lone anomaly makes what is around it suspicious, too, far around it where few are known
 MAX_OTHERS, MAX_ANOMALIES = 10_000, 10_000
 N_FOLDS = 5
 SURE_NORMAL = 3.0  # weight of a known normal row, where one without a label has 1
 FLOOR = 0.01  # of each probability
-WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0)
-FIRST_WEIGHT = 4.0  # before any anomaly was left out
+WEIGHTS = (2.0, 4.0, 8.0, 16.0, 32.0)
+FIRST_WEIGHT = 8.0  # before any anomaly was left out
+CLOSE = 0.002  # costs that are alike
 N_PRIOR = 3.0  # left-out anomalies that move the weight half way from the first to the best
 
 
@@ -108,13 +109,12 @@ def _best_weight(odds, strange, y):
     if not n_known:
         return FIRST_WEIGHT
 
-    def cost(weight):  # the mean log share of rows that stand above an anomaly
+    def cost(weight):  # the mean share of rows that stand above an anomaly
         scores = strange + weight * odds
         others, known = np.sort(scores[y != 1]), scores[y == 1]
-        above = len(others) - np.searchsorted(others, known, "left")
-        return np.log((above + 1) / (len(others) + 1)).mean()
+        return 1 - np.searchsorted(others, known, "left").mean() / len(others)
 
     costs = np.array([cost(weight) for weight in WEIGHTS])
-    best = np.log(WEIGHTS[int(costs.argmin())])
+    best = np.log(WEIGHTS)[costs <= costs.min() + CLOSE].mean()
     trust = n_known / (n_known + N_PRIOR)
     return float(np.exp(trust * best + (1 - trust) * np.log(FIRST_WEIGHT)))
