@@ -1,4 +1,4 @@
-"""Do labels of any rows, from none to half of the anomalies, help to find the others? ADBench's tables, beside detectors that read none.
+"""Do labels of any rows, from none to half of the anomalies, help to find the others? ADBench's tables.
 
 70 % of the rows train, stratified; at most 10,000 rows of a set; columns standardised by the training rows. A share of the
 training anomalies is known, at least one; of all other rows nothing is. Area under the ROC curve and average precision of the
@@ -8,11 +8,9 @@ test rows. The sets are in two halves: defaults were chosen on the first with se
 import functools
 
 import numpy as np
-import pandas as pd
 from common import Rows, add_methods, argument_parser, command_line, fit_seconds, markdown, ours, variant, write_section
 from sklearn.decomposition import PCA
-from sklearn.ensemble import ExtraTreesClassifier, IsolationForest, RandomForestClassifier
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
@@ -26,9 +24,10 @@ TUNED_ON = (
 )  # fmt: skip
 NOTES = """
 Sets "chosen on" are those that defaults were looked at with seed 0, "reported" the others. ECOD (the three sums of tail
-probabilities), KNN (distance to the fifth nearest row), PCA (squared scores over their variances) and XGBOD (gradient boosted trees on
-columns and the scores of IsolationForest, KNN, LOF, ECOD and PCA) are written in the script after their papers; all others have their
-defaults (LocalOutlierFactor: novelty=True). Detectors without labels stand in the column of 0 % alone.
+probabilities), KNN (distance to the fifth nearest row), PCA (squared scores over their variances) and XGBOD (gradient
+boosted trees on columns and the scores of IsolationForest, KNN, LOF, ECOD and PCA) are written in the script after their
+papers; all others have their defaults (LocalOutlierFactor: novelty=True). Detectors without labels stand in the column of
+0 % alone.
 """
 
 
@@ -207,7 +206,9 @@ def main():
 
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of npz files with X and y")
     parser.add_argument("--sets", nargs="+", help="names of files without the ending; default: all")
-    parser.add_argument("--shares", type=float, nargs="+", default=list(SHARES), help="of the training anomalies that are known")
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=list(SHARES), help="of the training anomalies that are known"
+    )
     add_methods(parser, METHODS)
     args = parser.parse_args()
     paths = {path.stem: path for path in sorted(args.data.glob("*.npz"), key=lambda path: path.stat().st_size)}

@@ -1,8 +1,9 @@
-"""Does a detector find faults planted in mixed tables, and does its explanation name the column? Four kinds of fault, in KEEL's tables.
+"""Does a detector find faults planted in mixed tables, and does its explanation name the column? KEEL's tables.
 
-In 5 % of the rows one cell is changed: a category into another one (swapped), a cell into that of another row (combination), a
-number by four to six standard deviations (shifted), a text into one that no other row has (typo). Recall: the share of the faulty
-rows among as many strangest ones. Column first: the share of all faulty rows whose column has the largest contribution.
+In 5 % of the rows one cell is changed: a category into another one (swapped), a cell into that of another row
+(combination), a number by four to six standard deviations (shifted), a text into one that no other row has (typo). Recall:
+the share of the faulty rows among as many strangest ones. Column first: the share of the faulty rows whose column has the
+largest contribution.
 """
 
 import numpy as np
@@ -84,7 +85,9 @@ def main():
     table["column first"] = frame.groupby("fault")["column_first"].mean()
     table["tables"] = frame.groupby("fault")["table"].nunique()
     title = "Anomalies: faults planted in mixed tables"
-    write_section("planted", title, command_line(), markdown(table.reset_index(), 3), NOTES, rows=frame, out=args.out, needs=OURS)
+    write_section(
+        "planted", title, command_line(), markdown(table.reset_index(), 3), NOTES, rows=frame, out=args.out, needs=OURS
+    )
 
 
 if __name__ == "__main__":

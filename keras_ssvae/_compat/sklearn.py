@@ -54,7 +54,7 @@ def validate_parameters(estimator: typing.Any) -> None:
 
 
 def tree_of(n_features: int, left: np.ndarray, right: np.ndarray, feature: np.ndarray, threshold: np.ndarray) -> typing.Any:
-    """A tree whose ``apply(rows)`` gives the leaf of each float32 row, (n, n_features); arrays of nodes as a fitted one has them.
+    """A tree whose ``apply(rows)`` gives the leaf of each float32 row, (n, n_features), of arrays that a fitted one has.
 
     It is C code, which takes on trust that children are nodes and features are columns.
     """

@@ -1,17 +1,13 @@
 """AnomalyDetector: how strange rows are, learned from rows of which any are known to be normal, or anomalies."""
 
 import numbers
-import os
 import typing
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.base import MetaEstimatorMixin, OutlierMixin, clone
-from sklearn.utils import Tags, get_tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import ClassifierTags, Tags, get_tags
 
-from keras_ssvae import serialization
 from keras_ssvae._compat.sklearn import BaseEstimator, Interval, StrOptions, fit_context
 from keras_ssvae.anomaly import explanation, loading, thresholds, training
 from keras_ssvae.data.containers import opened, split_labels
@@ -45,8 +41,8 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     estimator : generative estimator of this package, default=None
         A clone of it is fitted, without labels. None: a `VAE`.
     contamination : float in (0, 0.5] or "auto", default="auto"
-        Share of the training rows that `predict` takes for anomalies. "auto": where the scores of known anomalies that were left
-        out, three at least, stand out best; without them, rows that are 1.5 quartile ranges above the upper quartile.
+        Share of the training rows that `predict` takes for anomalies. "auto": where the scores of known anomalies that were
+        left out, three at least, stand out best; without them, rows that are 1.5 quartile ranges above the upper quartile.
     random_state : int, RandomState instance or None, default=None
         Seed of all that is random, the fit of `estimator` included unless that has a seed of its own.
 
@@ -113,8 +109,8 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
             As `estimator` reads them. Of rows that are read in blocks, as many are kept as its `buffer_size` says, those with a
             label first, and all is learned from these.
         y : array-like of shape (n,) or str, default=None
-            -1 (or None, NaN, pd.NA) where nothing is known of a row, 0 of a known normal row, 1 of a known anomaly. A name: that
-            column of X.
+            -1 (or None, NaN, pd.NA) where nothing is known of a row, 0 of a known normal row, 1 of a known anomaly. A name:
+            that column of X.
 
         Raises
         ------
@@ -221,9 +217,7 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         return np.where(self._scores(self.estimator_._rows(X)) > self.threshold_, -1, 1)
 
     @consistent
-    def predict_proba(
-        self, X: typing.Any, return_confidence: bool = False
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def predict_proba(self, X: typing.Any, return_confidence: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """How probable it is that each row is normal, and that it is an anomaly.
 
         Parameters
@@ -290,21 +284,7 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
 
     # Files
 
-    @consistent
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the fitted detector to one file that `keras_ssvae.load` reads.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file; it is replaced only when all is written.
-
-        Raises
-        ------
-        TypeError
-            If a parameter of `estimator` cannot be written as data.
-        """
-        serialization.save(self, path)
+    save = GenerativeEstimator.save
 
     @classmethod
     def _from_file(cls, state):
@@ -313,6 +293,7 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        tags.classifier_tags = ClassifierTags(multi_class=False)  # which scikit-learn asks of all that have predict_proba
         tags.input_tags = get_tags(VAE() if self.estimator is None else self.estimator).input_tags
         return tags
 

@@ -58,7 +58,7 @@ def _tiles(image_shape):
 
 
 def typical(table: typing.Any, rows: PreparedRows) -> np.ndarray:
-    """An ordinary encoded value of each column, of rows that are mostly normal: (n_columns,), a median or the commonest level."""
+    """An ordinary encoded value of each column, of rows that are mostly normal: (n_columns,), medians or commonest levels."""
     x = rows.x if rows.observed is None else np.where(rows.observed > 0, rows.x, np.nan)
     values = np.zeros(x.shape[1], np.float32)
     for group in table.groups_:

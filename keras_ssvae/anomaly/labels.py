@@ -16,6 +16,8 @@ SURE_NORMAL = 3.0  # weight of a known normal row, where one without a label has
 FLOOR = 0.01  # of each probability
 WEIGHTS = (2.0, 4.0, 8.0, 16.0, 32.0)
 FIRST_WEIGHT = 8.0  # before any anomaly was left out
+BEYOND = 5.0  # quartile ranges above the upper quartile, where unsupervised scores are odds as well: of kinds without a label
+UNLIKE, LIKELY, STRETCH = -2.0, 3.0, 2.0  # log odds there, the largest, and spreads of the score for one more
 CLOSE = 0.002  # costs that are alike
 N_PRIOR = 3.0  # left-out anomalies that move the weight half way from the first to the best
 
@@ -26,7 +28,9 @@ class LabeledScore:
 
     Rows without a label count as normal, with less weight than rows that are known to be: most of them are, and leaves of
     several rows make a probability of how many are not. Anomalies that are left out in turn say how much the log odds are worth
-    beside the unsupervised score, to which they are added: rows of a kind that was never labelled keep theirs.
+    beside the unsupervised score, to which they are added. A kind that was never labelled is unlike the known ones, so that a
+    forest would speak for it: odds below those of half of the rows are all alike, and what is far beyond all ordinary scores has
+    the odds of an anomaly.
 
     Attributes
     ----------
@@ -34,6 +38,8 @@ class LabeledScore:
         That of the first values of a row, its columns, and that of all of them.
     weight : float
         Of the log odds.
+    floor, fence : float
+        The least log odds, and the unsupervised score from which on rows are unlike anything ordinary.
     """
 
     def fit(
@@ -44,9 +50,15 @@ class LabeledScore:
         rows = np.concatenate([_some(rng, y == 1, MAX_ANOMALIES), _some(rng, y != 1, MAX_OTHERS)])
         features, strange, y = features[rows], strange[rows], y[rows]
         seed = rng.randint(2**31 - 1)
+        low, high = np.quantile(strange[y != 1], (0.25, 0.75))
+        self.fence = float(high + BEYOND * (high - low))
         odds = _left_out_odds(features, n_columns, y, rng, seed)
+        self.floor = float(np.median(odds[y != 1])) if np.isfinite(odds).all() else -np.inf
+        odds = self._bounded(odds, strange)
         self.weight = _best_weight(odds, strange, y)
         self.forests = [Trees.of_classifier(forest) for forest in _forests(features, n_columns, y, seed, N_TREES)]
+        if not np.isfinite(self.floor):
+            self.floor = float(np.median(self._odds(features[y != 1])))
         known = (y == 1) & np.isfinite(odds)
         self._left_out = strange[known] + self.weight * odds[known]
         return self
@@ -55,16 +67,28 @@ class LabeledScore:
         """The joined scores of known anomalies that were left out, (k,); once."""
         return vars(self).pop("_left_out")
 
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Weighted log odds of rows, (n,)."""
+    def _odds(self, features):
         odds = [log_odds(trees(np.ascontiguousarray(features[:, : trees.n_features]))) for trees in self.forests]
-        return self.weight * np.mean(odds, axis=0)
+        return np.mean(odds, axis=0)
+
+    def _bounded(self, odds, strange):
+        unlike = np.minimum(UNLIKE + (strange - self.fence) / STRETCH, LIKELY)
+        return np.maximum(np.maximum(odds, unlike), self.floor)
+
+    def __call__(self, features: np.ndarray, strange: np.ndarray) -> np.ndarray:
+        """Weighted log odds of rows, of their features and unsupervised scores, (n,): (n,)."""
+        return self.weight * self._bounded(self._odds(features), strange)
 
     def _check_loaded(self):
-        require_keys("LabeledScore", vars(self), {"forests", "weight"})
-        are_trees = isinstance(self.forests, list) and len(self.forests) == 2 and all(isinstance(f, Trees) for f in self.forests)
-        require(are_trees and type(self.weight) is float, "what labels say has no trees")
-        require(0 <= self.weight < np.inf and all((f.value >= 0).all() for f in self.forests), "what labels say has no weight")
+        require_keys("LabeledScore", vars(self), {"forests", "weight", "floor", "fence"})
+        are_trees = (
+            isinstance(self.forests, list) and len(self.forests) == 2 and all(isinstance(f, Trees) for f in self.forests)
+        )
+        require(
+            are_trees and {type(self.weight), type(self.floor), type(self.fence)} == {float}, "what labels say has no trees"
+        )
+        require(np.isfinite([self.weight, self.floor, self.fence]).all(), "what labels say is not finite")
+        require(0 <= self.weight and all((f.value >= 0).all() for f in self.forests), "what labels say has no weight")
 
 
 def log_odds(p: np.ndarray) -> np.ndarray:

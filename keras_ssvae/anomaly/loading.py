@@ -1,6 +1,5 @@
 """A detector of what a file says: all is checked before anything of it is asked."""
 
-import numbers
 import typing
 
 import numpy as np

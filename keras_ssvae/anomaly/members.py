@@ -4,8 +4,9 @@ import typing
 
 import numpy as np
 
+from keras_ssvae.anomaly.local import LocalDensity
 from keras_ssvae.anomaly.neighbors import SampledNeighbors
-from keras_ssvae.anomaly.network import network_scores
+from keras_ssvae.anomaly.network import codes, network_scores
 from keras_ssvae.anomaly.scaling import ScoreScale
 from keras_ssvae.anomaly.trees import Trees
 from keras_ssvae.anomaly.view import RowView
@@ -30,6 +31,10 @@ class Members:
         An isolation forest.
     neighbors : SampledNeighbors
         Distances.
+    local : list of LocalDensity
+        Of images, what stands alone: in their directions and, where a network encodes them, in their codes. How probable pixels
+        are says little of images: plain ones are more probable than any that a network was trained on (E. Nalisnick et al.
+        2019, "Do Deep Generative Models Know What They Don't Know?", arXiv 1810.09136).
     scale : ScoreScale
         Of all scores.
     """
@@ -40,17 +45,30 @@ class Members:
         numbers = self.view.numbers(table, rows)
         self.trees = Trees.isolating(numbers, rng.randint(2**31 - 1))
         self.neighbors = SampledNeighbors().fit(self.view.scaled(numbers), rng)
+        self.local = []
+        if table.image_shape_ is not None:
+            views = [self.view.scaled(numbers), codes(network, rows)]
+            self.local = [LocalDensity().fit(view, rng) for view in views if view is not None]
         self.scale = ScoreScale().fit(self.raw(table, network, rows))
         return self
+
+    def joined(self, scaled: np.ndarray) -> np.ndarray:
+        """One score a row, (n,), of scaled ones, (n, k): the mean of all, of images of the local ones, which come last."""
+        return scaled[:, -len(self.local) :].mean(axis=1)
 
     def raw(self, table: typing.Any, network: typing.Any, rows: PreparedRows) -> np.ndarray:
         """Scores as the methods give them, (n, k): of the forest, of distances, and of the network unless it is None."""
         own = np.concatenate([self._block(table, rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)])
-        if network is None:
-            return own
-        said = network_scores(network, rows)
-        said[:, 0] += self.view.rarity * self.view.n_unheard(rows)
-        return np.concatenate([own, said], axis=1)
+        scores = [own[:, :2]]
+        if network is not None:
+            said = network_scores(network, rows)
+            said[:, 0] += self.view.rarity * self.view.n_unheard(rows)
+            scores.append(said)
+        if len(self.local) == 2:
+            code = codes(network, rows)
+            of_codes = [self.local[1](_padded(code[start : start + BLOCK])) for start in range(0, len(rows), BLOCK)]
+            scores.append(np.concatenate(of_codes)[: len(rows), None])
+        return np.concatenate([*scores, own[:, 2:]], axis=1)
 
     def _block(self, table, rows):
         """The same of at most `BLOCK` rows, by the forest and distances."""
@@ -58,7 +76,8 @@ class Members:
         numbers, unheard = self.view.numbers(table, padded), self.view.n_unheard(padded)
         depth = 2.0 ** -self.trees(numbers[: len(rows)])
         distance = self.neighbors(self.view.scaled(numbers), (UNHEARD * unheard).astype(np.float32))
-        return np.stack([depth, distance[: len(rows)]], axis=1)
+        local = [self.local[0](self.view.scaled(numbers))[: len(rows)]] if self.local else []
+        return np.stack([depth, distance[: len(rows)], *local], axis=1)
 
     def __call__(self, table: typing.Any, network: typing.Any, rows: PreparedRows) -> np.ndarray:
         """Scores of rows in spreads above those of ordinary ones, (n, k)."""
@@ -70,12 +89,15 @@ class Members:
         return np.concatenate([np.concatenate(blocks)[: len(rows)], scaled.astype(np.float32)], axis=1)
 
     def _check_loaded(self):
-        require_keys("Members", vars(self), {"view", "trees", "neighbors", "scale"})
+        require_keys("Members", vars(self), {"view", "trees", "neighbors", "local", "scale"})
         kinds = {"view": RowView, "trees": Trees, "neighbors": SampledNeighbors, "scale": ScoreScale}
         require(all(isinstance(getattr(self, name), kind) for name, kind in kinds.items()), "members of a detector are none")
         width = len(self.view.center)
         same = self.trees.n_features == width == self.neighbors.reference.shape[2]
-        require(same and len(self.scale.center) in (3, 4), "members of a detector read other rows")
+        require(isinstance(self.local, list) and len(self.local) <= 2, "there are too many densities")
+        require(all(isinstance(part, LocalDensity) for part in self.local), "densities are none")
+        same = same and all(part.reference.shape[1] == width for part in self.local[:1])
+        require(same, "members of a detector read other rows")
 
 
 def _padded(rows):

@@ -45,7 +45,7 @@ def first_scores(X: typing.Any, y: typing.Any, estimator: typing.Any, weight: ty
     table = TablePreprocessor(estimator.likelihood).fit(values, schema, check_weight(weight, values))
     rows, known = table.encode(values), y_index == 1
     members = Members().fit(table, None, rows if known.all() else rows[~known], np.random.RandomState(seed))
-    return members(table, None, rows).mean(axis=1), y_index
+    return members.joined(members(table, None, rows)), y_index
 
 
 def mostly_normal(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def mostly_normal(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
     others = y == -1
     if not others.any():
         return y == 0 if (y == 0).any() else np.ones(len(y), bool)
-    return (y == 0) | others & (scores <= np.quantile(scores[others], 1 - TRIMMED, method="higher"))
+    return (y == 0) | others & (scores <= np.quantile(scores[others], 1 - TRIMMED, method="lower"))
 
 
 def learn(estimator: typing.Any, rows: PreparedRows, normal: np.ndarray, seed: int) -> Learned:
@@ -61,14 +61,14 @@ def learn(estimator: typing.Any, rows: PreparedRows, normal: np.ndarray, seed: i
     rng = np.random.RandomState(seed)
     members = Members().fit(estimator.table_, estimator.network_, rows[normal] if normal.any() else rows, rng)
     scaled = [members(estimator.table_, estimator.network_, part) for part in _steps(rows)]
-    strange = np.concatenate([part.mean(axis=1) for part in scaled])
+    strange = np.concatenate([members.joined(part) for part in scaled])
     if not (rows.y == 1).any() or not (rows.y != 1).any():
         return Learned(members, None, strange, strange, np.empty(0), _thinned(rows, rng))
     parts = zip(_steps(rows), scaled, strict=True)
     features = np.concatenate([members.features(estimator.table_, part, z) for part, z in parts])
     labeled = LabeledScore().fit(features, members.trees.n_features, strange, rows.y, rng)
     left_out = labeled.pop_left_out()
-    scores = strange + labeled(features)
+    scores = strange + labeled(features, strange)
     return Learned(members, labeled, scores, scores[rows.y != 1], left_out, _thinned(rows, rng))
 
 
@@ -77,9 +77,9 @@ def scores_of(estimator: typing.Any, members: Members, labeled: LabeledScore | N
     scores = []
     for part in _steps(rows):
         scaled = members(estimator.table_, estimator.network_, part)
-        said = scaled.mean(axis=1)
+        said = members.joined(scaled)
         if labeled is not None:
-            said += labeled(members.features(estimator.table_, part, scaled))
+            said += labeled(members.features(estimator.table_, part, scaled), said)
         scores.append(said)
     return np.concatenate(scores)
 

@@ -1,7 +1,5 @@
 """Forests as arrays, so that a file can hold them: what all trees say of a row, on average."""
 
-import typing
-
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier, IsolationForest
 
@@ -71,8 +69,8 @@ class Trees:
 
     def _check_loaded(self):
         require_keys("Trees", vars(self), ATTRIBUTES)
-        kinds: dict[str, typing.Any] = dict.fromkeys(("sizes", "left", "right", "feature"), np.int64)
-        for name, dtype in {**kinds, "threshold": np.float64, "value": np.float32}.items():
+        whole = dict.fromkeys(("sizes", "left", "right", "feature"), np.int64)
+        for name, dtype in {**whole, "threshold": np.float64, "value": np.float32}.items():
             array = getattr(self, name)
             require(isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype == dtype, f"{name} of trees is no array")
         require(type(self.n_features) is int and len(self.sizes) and (self.sizes > 0).all(), "there are no trees")

@@ -11,7 +11,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import keras_ssvae as ks
 
-QUICK = {"latent_dim": 2, "hidden_layer_sizes": (16,), "epochs": 12, "batch_size": 64, "learning_rate": 3e-2, "jit_compile": False}
+QUICK = {
+    "latent_dim": 2,
+    "hidden_layer_sizes": (16,),
+    "epochs": 12,
+    "batch_size": 64,
+    "learning_rate": 3e-2,
+    "jit_compile": False,
+}
 FACES = pytest.mark.xdist_group("AnomalyDetector")
 pytestmark = FACES
 
@@ -25,6 +32,9 @@ class TakesNoLabels(ks.AnomalyDetector):
 
     def fit(self, X, y=None):
         return super().fit(X)
+
+    def partial_fit(self, X, y=None):
+        return super().partial_fit(X)
 
 
 @parametrize_with_checks([TakesNoLabels(ks.VAE(**{**QUICK, "epochs": 1}))])
@@ -80,7 +90,9 @@ def test_contamination_is_the_share_of_training_rows_found(table, contamination)
 
 def test_a_row_alone_and_among_many_has_the_same_bits(detector, table):
     scores = detector.anomaly_score(table)
-    np.testing.assert_array_equal([detector.anomaly_score(table[i : i + 1])[0] for i in (0, 17, 255, 429)], scores[[0, 17, 255, 429]])
+    np.testing.assert_array_equal(
+        [detector.anomaly_score(table[i : i + 1])[0] for i in (0, 17, 255, 429)], scores[[0, 17, 255, 429]]
+    )
     many = detector.anomaly_score(np.tile(table, (7, 1)))
     np.testing.assert_array_equal(many, np.tile(scores, 7))
     np.testing.assert_array_equal(detector.anomaly_score(table[::-1]), scores[::-1])
@@ -151,7 +163,7 @@ def test_an_altered_forest_is_refused(detector, tmp_path):
 
 
 def test_a_family_inside_another_file_is_refused(detector, tmp_path):
-    inside = ks.M1(classifier=ks.VAE(), **QUICK).fit(np.random.RandomState(0).standard_normal((40, 3)))
+    inside = ks.M1(classifier=ks.SemiSupervisedVAE(), **QUICK).fit(np.random.RandomState(0).standard_normal((40, 3)))
     inside.save(tmp_path / "inside.ssvae")
     with pytest.raises(ks.ModelFileError, match="nor registered"):
         ks.load(tmp_path / "inside.ssvae")
@@ -167,7 +179,14 @@ def test_explanation_adds_up_and_names_the_column(detector, table):
 def mixed():
     rng = np.random.RandomState(1)
     size, kind = rng.standard_normal(300), rng.randint(2, size=300)
-    frame = pd.DataFrame({"size": size, "kind": np.array(["small", "large"])[(size > 0).astype(int)], "price": 2 * size + 0.1 * rng.standard_normal(300), "other": kind.astype(float)})
+    frame = pd.DataFrame(
+        {
+            "size": size,
+            "kind": np.array(["small", "large"])[(size > 0).astype(int)],
+            "price": 2 * size + 0.1 * rng.standard_normal(300),
+            "other": kind.astype(float),
+        }
+    )
     frame.loc[::7, "other"] = np.nan
     return frame
 
