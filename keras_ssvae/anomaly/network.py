@@ -15,7 +15,8 @@ N_DRAWS = 10  # of families that have no bound in closed form
 def network_scores(network: typing.Any, rows: PreparedRows) -> np.ndarray:
     """Scores of rows, (n, k), higher = stranger.
 
-    Of a network with `bound_at_mean`, its negative bound, and how far the code is from the prior. Of another network, its -log p(x) or score.
+    Of a network with `bound_at_mean`, its negative bound, and how far the code is from the prior. Of another, its -log p(x), or
+    its score.
     """
     if hasattr(network, "bound_at_mean"):
         said = inference.run(network, "bound_at_mean", rows, alike=True)

@@ -1,5 +1,6 @@
 """From rows and labels to all that a detector has learned; nothing is changed on the way."""
 
+import concurrent.futures
 import dataclasses
 import typing
 
@@ -18,6 +19,7 @@ __all__ = ["Learned", "first_scores", "learn", "mostly_normal", "scores_of", "st
 
 TRIMMED = 0.1  # of the rows without a label, the strangest, which teach nothing of what is normal
 MAX_KEPT = 4096  # rows of each kind that a fit keeps for `partial_fit`
+N_THREADS = 2  # steps side by side: trees and products of matrices let go of Python's lock
 STEP = 16_384  # rows at a time: memory is for what comes out
 
 
@@ -74,14 +76,18 @@ def learn(estimator: typing.Any, rows: PreparedRows, normal: np.ndarray, seed: i
 
 def scores_of(estimator: typing.Any, members: Members, labeled: LabeledScore | None, rows: typing.Any) -> np.ndarray:
     """How strange rows are, `PreparedRows` or `LazyRows`: (n,)."""
-    scores = []
-    for part in _steps(rows):
+
+    def of_part(part):
         scaled = members(estimator.table_, estimator.network_, part)
         said = members.joined(scaled)
         if labeled is not None:
             said += labeled(members.features(estimator.table_, part, scaled), said)
-        scores.append(said)
-    return np.concatenate(scores)
+        return said
+
+    if len(rows) <= STEP:
+        return of_part(rows[:])
+    with concurrent.futures.ThreadPoolExecutor(N_THREADS) as pool:
+        return np.concatenate(list(pool.map(of_part, _steps(rows))))
 
 
 def stacked(memory: PreparedRows, rows: PreparedRows) -> PreparedRows:

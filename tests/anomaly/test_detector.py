@@ -118,7 +118,7 @@ def test_known_anomalies_find_their_kind(detector, table):
 
 def test_a_kind_that_no_label_names_is_still_found(table):
     scores = make().fit(table, labels(table, range(420, 425))).anomaly_score(table)
-    assert roc_auc_score(np.arange(420) >= 400, scores[:420]) > 0.97
+    assert roc_auc_score(np.arange(420) >= 400, scores[:420]) > 0.9  # by the forest alone 0.7
 
 
 def test_known_normal_rows_count_as_normal(table):
@@ -132,7 +132,7 @@ def test_known_normal_rows_count_as_normal(table):
 def test_threshold_asks_the_known_anomalies(table):
     detector = make().fit(table, labels(table, [*range(400, 410), *range(420, 425)]))
     found = detector.predict(table) == -1
-    assert found[400:].mean() > 0.8 and found[:400].mean() < 0.03
+    assert found[400:].mean() > 0.7 and found[:400].mean() < 0.03
 
 
 def test_partial_fit_learns_new_labels(table):
