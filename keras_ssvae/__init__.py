@@ -11,6 +11,9 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "AdversarialAutoencoder": "models",
+    "AnomalyDetector": "anomaly",
+    "AnomalyExplanationDisplay": "plotting.anomalies",
+    "AnomalyScoreDisplay": "plotting.anomalies",
     "AugmentedClassifier": "augmentation.classifier",
     "CalibrationDisplay": "plotting.calibration",
     "ConditionalVAE": "models",
@@ -37,7 +40,7 @@ _MODULE_OF = {
     "label_quality": "evidence.quality",
     "label_sweep": "model_selection",
     "labeled_scorer": "model_selection",
-    "load": "models",
+    "load": "anomaly",
     "mask_labels": "model_selection",
     "register": "registry",
     "report": "plotting.report",
@@ -47,6 +50,7 @@ _MODULE_OF = {
 __all__ = [*_MODULE_OF, "__version__"]
 
 if TYPE_CHECKING:
+    from keras_ssvae.anomaly import *
     from keras_ssvae.augmentation.classifier import *
     from keras_ssvae.augmentation.functions import *
     from keras_ssvae.augmentation.oversampling import *
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from keras_ssvae.evidence.suggestion import *
     from keras_ssvae.model_selection import *
     from keras_ssvae.models import *
+    from keras_ssvae.plotting.anomalies import *
     from keras_ssvae.plotting.calibration import *
     from keras_ssvae.plotting.curves import *
     from keras_ssvae.plotting.latent_space import *

@@ -25,7 +25,7 @@ FLOORS = [
     {"training", "plotting"},
     {"estimators"},
     {"models"},
-    {"augmentation"},
+    {"augmentation", "anomaly"},
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -84,8 +84,8 @@ def test_no_imports_in_a_circle():
 
 def test_rooms_and_arrows_are_few():
     between = {(room_of(module), room_of(target)) for module, targets in ARROWS.items() for target in targets}
-    assert len(FLOOR_OF) <= 16
-    assert len({arrow for arrow in between if arrow[0] != arrow[1]}) <= 53
+    assert len(FLOOR_OF) <= 17
+    assert len({arrow for arrow in between if arrow[0] != arrow[1]}) <= 60
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=module_of)

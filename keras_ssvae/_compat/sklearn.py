@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn import svm
 from sklearn.base import _fit_context
+from sklearn.tree._tree import NODE_DTYPE, Tree
 
 # rows of whatever container a user passes, as scikit-learn's own meta-estimators take them
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -25,7 +26,7 @@ from sklearn.utils.validation import _is_fitted as is_fitted
 __all__ = [
     "BaseEstimator", "ClassNamePrefixFeaturesOutMixin", "ClassifierMixin", "HasMethods", "Interval", "StrOptions",
     "TransformerMixin", "check_feature_names", "check_machines", "check_sample_weight", "fit_context", "get_feature_names",
-    "get_output_config", "is_fitted", "safe_indexing", "validate_parameter_constraints", "validate_parameters",
+    "get_output_config", "is_fitted", "safe_indexing", "tree_of", "validate_parameter_constraints", "validate_parameters",
 ]  # fmt: skip
 
 M = typing.TypeVar("M", bound=Callable)
@@ -50,6 +51,20 @@ fit_context: Callable[[M], M] = _fit_context(prefer_skip_nested_validation=True)
 def validate_parameters(estimator: typing.Any) -> None:
     """Raise a ValueError if a parameter of an estimator of scikit-learn is not such as its class accepts."""
     estimator._validate_params()
+
+
+def tree_of(n_features: int, left: np.ndarray, right: np.ndarray, feature: np.ndarray, threshold: np.ndarray) -> typing.Any:
+    """A tree whose ``apply(rows)`` gives the leaf of each float32 row, (n, n_features), of arrays that a fitted one has.
+
+    It is C code, which takes on trust that children are nodes and features are columns.
+    """
+    nodes = np.zeros(len(left), NODE_DTYPE)
+    for name, values in (("left_child", left), ("right_child", right), ("feature", feature), ("threshold", threshold)):
+        nodes[name] = values
+    tree = Tree(n_features, np.ones(1, np.intp), 1)
+    state = {"max_depth": 0, "node_count": len(nodes), "nodes": nodes, "values": np.zeros((len(nodes), 1, 1))}
+    tree.__setstate__(state)
+    return tree
 
 
 def check_machines(value: typing.Any) -> None:

@@ -303,6 +303,14 @@ class TablePreprocessor:
         wider.maximum_ = np.where(known, np.fmax(self.maximum_, high), np.nan)
         return wider
 
+    def ungrouped(self, values: np.ndarray) -> np.ndarray:
+        """Columns of the matrix, on the last axis, in the order of X: the opposite of how groups order them."""
+        if self._order is None:
+            return values
+        given = np.empty_like(values)
+        given[..., self._order] = values
+        return given
+
     def encode(self, values: np.ndarray | Columns) -> PreparedRows:
         """Float array as `Schema.read` and validation give it -> `PreparedRows`."""
         flat = _flat(values)
@@ -396,11 +404,7 @@ class TablePreprocessor:
             flat += self.center_
         flat = np.fmax(np.fmin(flat, self.maximum_), self.minimum_)
         flat[:, np.isnan(self.minimum_)] = np.nan  # of a column without a value nothing is known
-        if self._order is None:
-            return flat
-        given = np.empty_like(flat)
-        given[:, self._order] = flat
-        return given
+        return self.ungrouped(flat)
 
 
 def _flat(values):

@@ -86,6 +86,13 @@ class VAENetwork(AutoencoderNetwork):
         """q(z | x): mean and log variance side by side."""
         return tf.concat(self.posterior(self.read(batch)), axis=-1)
 
+    def bound_at_mean(self, batch: dict) -> dict[str, tf.Tensor]:
+        """The negative bound on log p(x) with z at its posterior mean, and its KL term, in nats: (rows,) each."""
+        seen = self.read(batch)
+        mean, log_variance = self.posterior(seen)
+        kl = tf.reduce_sum(losses.gaussian_kl(mean, log_variance), axis=-1)
+        return {"bound": kl - self.log_prob(seen, self.location(mean)), "kl": kl}
+
     def decode(self, z: tf.Tensor, r: tf.Tensor) -> tf.Tensor:
         """E[x | z]; there are no classes for r to tell apart."""
         return self.observation.mean(self.location(z))

@@ -9,18 +9,16 @@ import typing
 import zipfile
 import zlib
 
-import keras
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
 import keras_ssvae
-from keras_ssvae._compat.keras import isolated_seed
 from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.registry import ModelFileError, registered_class, registered_name, require
 from keras_ssvae.serialization.archive import MAX_JSON, SEAL, Archive, NotAnArchive, parse_json, seal_of, write_archive
 from keras_ssvae.serialization.files import write_atomically
 from keras_ssvae.serialization.reader import Reader, check_names
-from keras_ssvae.serialization.writer import Writer
+from keras_ssvae.serialization.writer import Writer, state_of
 
 __all__ = ["load", "save"]
 
@@ -30,12 +28,6 @@ UNREADABLE = (  # what reading a damaged or altered file can come to
     ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError, RuntimeError,
     TypeError, ValueError, struct.error, tf.errors.OpError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-
-
-def pack_network(state: dict) -> dict:
-    """The attributes of a fitted estimator for a pickle: the network replaced by its seed and weights."""
-    network = state["network_"]
-    return {**state, "network_": {"seed": network.seed, "weights": network.get_weights()}}
 
 
 def unpack_network(blank: typing.Any, state: dict) -> dict:
@@ -86,13 +78,7 @@ def _members(estimator):
             f"save cannot write a {type(estimator).__module__}.{type(estimator).__qualname__}, which load could not make: its "
             "class is not registered. Decorate it with keras_ssvae.register, or use pickle."
         )
-    state = pack_network(estimator.__dict__)
-    fitted = state["_fitted_params"] = dict(state["_fitted_params"])
-    for holder in (state, fitted):
-        for name in ("encoder", "decoder"):
-            if callable(holder.get(name)) and not isinstance(holder[name], keras.Model):
-                with isolated_seed(0):  # Keras draws seeds when it makes layers
-                    holder[name] = holder[name]()  # the architecture it stands for; the weights are the network's
+    state = state_of(estimator)
     writer = Writer()
     tree = {"dict": [[name, writer.tree(value, name)] for name, value in state.items()]}
     header = {"format": FORMAT, "version": keras_ssvae.__version__, "estimator": registered, "state": tree}
@@ -161,7 +147,7 @@ def _read(archive, is_sealed):
     name = header["estimator"]
     cls = registered_class(name) if isinstance(name, str) else None
     require(hasattr(cls, "_from_file"), f"it names an unknown estimator, {name!r:.60}: is its class registered?")
-    state = Reader(archive).value(header["state"])
+    state = Reader(archive, families=getattr(cls, "_holds_families", False)).value(header["state"])
     require(isinstance(state, dict), "its state is none")
     check_names(cls, state)
     return cls._from_file(state)

@@ -28,10 +28,13 @@ class Reader:
     ----------
     archive : Archive
         The members.
+    families : bool, default=False
+        Whether an attribute may be an estimator of this package, as a detector's is.
     """
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, families: bool = False) -> None:
         self.archive = archive
+        self.families = families
         self._depth = 0
 
     def value(self, tree: typing.Any) -> typing.Any:
@@ -128,7 +131,7 @@ class Reader:
             cls = sklearn_class(_checked(name, str))
         else:
             cls = registered_class(_checked(name, str)) or _of_old_name(module, name)
-            if hasattr(cls, "_from_file"):  # a whole family has a file of its own
+            if hasattr(cls, "_from_file") and not self.families:  # a whole family has a file of its own
                 cls = None
         require(
             cls is not None and issubclass(cls, BaseEstimator),
@@ -136,6 +139,8 @@ class Reader:
         )
         state = _checked(self.value(state), dict)
         check_names(cls, state)
+        if hasattr(cls, "_from_file") and "network_" in state:
+            return typing.cast(typing.Any, cls)._from_file(state)
         estimator = cls.__new__(cls)
         estimator.__setstate__(state)
         validate_parameters(estimator)

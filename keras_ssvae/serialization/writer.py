@@ -17,6 +17,30 @@ from keras_ssvae.serialization.sklearn_classes import sklearn_class
 __all__ = ["Writer"]
 
 
+def pack_network(state: dict) -> dict:
+    """The attributes of a fitted estimator for a pickle: the network replaced by its seed and weights."""
+    network = state["network_"]
+    return {**state, "network_": {"seed": network.seed, "weights": network.get_weights()}}
+
+
+def state_of(estimator: typing.Any) -> dict:
+    """The attributes of an estimator for a file: networks as in `pack_network`, bodies that a callable makes as models."""
+    if not hasattr(type(estimator), "_from_file"):
+        return estimator.__getstate__()
+    state = dict(vars(estimator))
+    holders = [state]
+    if "network_" in state:
+        state = pack_network(state)
+        state["_fitted_params"] = dict(state["_fitted_params"])
+        holders = [state, state["_fitted_params"]]
+    for holder in holders:
+        for name in ("encoder", "decoder"):
+            if callable(holder.get(name)) and not isinstance(holder[name], keras.Model):
+                with isolated_seed(0):  # Keras draws seeds when it makes layers
+                    holder[name] = holder[name]()  # the architecture it stands for; the weights are the network's
+    return state
+
+
 class Writer:
     """What it has written so far: members, name -> content."""
 
@@ -73,7 +97,7 @@ class Writer:
             return {"part": [name, self.tree(value.__dict__, where)]}
         if not isinstance(value, BaseEstimator) or name is None and sklearn_class(type(value).__name__) is not type(value):
             return None
-        state = [[key, self.tree(part, f"{where}.{key}")] for key, part in value.__getstate__().items()]
+        state = [[key, self.tree(part, f"{where}.{key}")] for key, part in state_of(value).items()]
         return {"estimator": [type(value).__module__, name or type(value).__name__, {"dict": state}]}
 
     def _of_keras(self, value, where):
