@@ -65,7 +65,7 @@ class GenerativeEstimator(BaseEstimator):
     augmentation: typing.Any = param(default=None, accepts=[None, callable], role="training")
     jit_compile: bool | str = param(default="auto", accepts=["boolean", AUTO], role="training")
     warm_start: bool = param(default=False, accepts=["boolean"], role="training")
-    verbose: int = param(default=0, accepts=["verbose"], role="training")
+    verbose: int | str = param(default=0, accepts=["verbose", AUTO], role="training")
     checkpoint: typing.Any = param(default=None, accepts=[None, str, os.PathLike], role="training")
     checkpoint_minutes: float = param(default=0.0, accepts=[NOT_NEGATIVE], role="training")
     random_state: typing.Any = param(default=None, accepts=["random_state"], role="training")

@@ -113,8 +113,9 @@ jit_compile : bool or "auto"
     Whether XLA compiles the training step. "auto" decides by the number of steps, and runs a handful eagerly.
 warm_start : bool
     Whether `fit` goes on from the weights of the last fit, with new labels, rows or classes; the scaling stays.
-verbose : int
-    As in Keras: 0 is silent, 1 a progress bar, 2 a line an epoch.
+verbose : int or "auto"
+    0 is silent, 1 one progress bar over all stages, 2 a line an epoch, on standard error; "auto" is 1 where that is a terminal
+    or a notebook, else 0.
 checkpoint : None, str or path-like
     Directory in which `fit` keeps its state, the last two of it: killed at any moment, the same `fit` on the same rows goes on
     from there and ends with the same bits. It may be shared by fits of other rows or parameters, as in a grid search. What a

@@ -162,7 +162,7 @@ def fit_key(network: Network, data: typing.Any, config: TrainingConfig) -> str:
     digest = hashlib.blake2b(digest_size=12)
     settings = {name: value for name, value in vars(config).items() if name not in OF_NO_EFFECT}
     surroundings = keras_ssvae.__version__, keras.config.floatx(), keras.config.dtype_policy().name
-    watched = bool(config.callbacks), bool(config.verbose)  # Keras' `fit` makes other chunks
+    watched = bool(config.callbacks)  # Keras' `fit` makes other chunks
     told = {name: _described(value) for name, value in settings.items()}
     digest.update(repr((type(network).__qualname__, sorted(told.items()), surroundings, watched)).encode())
     for name, values in (*sorted(data.rows.arrays.items()), ("weight", data.weight), *_named(network.variables)):
