@@ -17,6 +17,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from keras_ssvae import serialization
+from keras_ssvae._compat.keras import detached_callback
 from keras_ssvae._compat.sklearn import BaseEstimator, fit_context
 from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.data.containers import opened, split_labels
@@ -116,7 +117,13 @@ class GenerativeEstimator(BaseEstimator):
     # Training
 
     @fit_context
-    def fit(self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None) -> typing.Self:
+    def fit(
+        self,
+        X: typing.Any,
+        y: typing.Any = None,
+        sample_weight: npt.ArrayLike | None = None,
+        validation_data: tuple | None = None,
+    ) -> typing.Self:
         """Fit the model to rows of which any number is labelled.
 
         Parameters
@@ -138,6 +145,9 @@ class GenerativeEstimator(BaseEstimator):
         sample_weight : array-like of shape (n,), default=None
             How often each row counts: weight 2 is a row given twice, weight 0 a row left out. None for rows read in blocks; a
             numpy.memmap is read as a whole with it.
+        validation_data : tuple (X, y), default=None
+            Rows and labels to judge each epoch by, for ``history_``, callbacks, and `early_stopping`, which then holds out no
+            training rows. y may be None or, of a DataFrame, the name of its column.
 
         Raises
         ------
@@ -157,7 +167,8 @@ class GenerativeEstimator(BaseEstimator):
 
         `predict` and all other methods that take X read it block by block as well, and return the answers for all rows.
         """
-        return self._fit(X, y, sample_weight, warm=self.warm_start and hasattr(self, "network_"))
+        warm = self.warm_start and hasattr(self, "network_")
+        return self._fit(X, y, sample_weight, warm=warm, validation_data=validation_data)
 
     @fit_context
     def partial_fit(
@@ -356,8 +367,14 @@ class GenerativeEstimator(BaseEstimator):
         """
         serialization.save(self, path)
 
+    def __sklearn_clone__(self):
+        unfitted = self._snapshot()
+        unfitted.callbacks = _detached(self.callbacks)
+        return super(GenerativeEstimator, unfitted).__sklearn_clone__()
+
     def __getstate__(self):
         state = super().__getstate__()
+        state = {**state, "callbacks": _detached(state["callbacks"])}
         return serialization.pack_network(state) if "network_" in state else state
 
     def __setstate__(self, state):
@@ -382,3 +399,8 @@ class GenerativeEstimator(BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.sparse = True
         return tags
+
+
+def _detached(callbacks):
+    """Copies of callbacks without the network of the last fit."""
+    return [detached_callback(callback) for callback in callbacks] if isinstance(callbacks, list) else callbacks

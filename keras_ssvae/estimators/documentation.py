@@ -104,7 +104,9 @@ early_stopping : bool
 n_iter_no_change : int
     Epochs without improvement that early stopping waits for.
 callbacks : list of keras.callbacks.Callback
-    Passed to Keras in every stage.
+    Passed to Keras in every stage, each of which is a training of its own for them: a `CSVLogger` needs ``append=True`` to keep
+    more than the last. A learning rate that one of them sets holds to the end of the stage. Clones and pickles have copies of
+    them, which know no model. `network_.load_weights` reads what a `ModelCheckpoint` has written.
 augmentation : keras.layers.Layer
     Random changes that leave a row's class as it is, applied in training only, labelled and unlabelled rows alike: a Keras
     preprocessing layer, or a Sequential of several. Reads images (rows, height, width, channels), with values from 0 to 1

@@ -167,5 +167,6 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.progress = progress
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if self.progress.end_epoch(logs or {}):
+        terms = {"loss", *self.progress.step.term_names}  # callbacks may have told Keras of more, a learning rate for one
+        if self.progress.end_epoch({k: v for k, v in (logs or {}).items() if k.removeprefix("val_") in terms}):
             self.model.stop_training = True

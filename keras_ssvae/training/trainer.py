@@ -9,7 +9,7 @@ import typing
 import numpy as np
 import pandas as pd
 
-from keras_ssvae._compat.keras import isolated_seed
+from keras_ssvae._compat.keras import isolated_seed, noting_changes
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import BatchSampler
 from keras_ssvae.data.streaming import StreamingSampler
@@ -39,6 +39,7 @@ class TrainingData(typing.Protocol):
     rows: PreparedRows
     weight: np.ndarray
     stream: typing.Any
+    held_out: tuple[PreparedRows, np.ndarray] | None  # rows and weights to judge by that the user gave
 
 
 def train(
@@ -46,7 +47,7 @@ def train(
 ) -> pd.DataFrame:
     """Train all stages of a network; the history has one row an epoch.
 
-    Its columns are "stage", "loss" and the terms, in nats a row, and with early stopping "val_...".
+    Its columns are "stage", "loss" and the terms, in nats a row, and "val_..." where rows are held out.
 
     Parameters
     ----------
@@ -69,8 +70,8 @@ def train(
         In place of a KeyboardInterrupt, once an epoch is done; the network is as of its end.
     """
     rng = np.random.RandomState(config.seed)
-    rows, weight, held_out = data.rows, data.weight, None
-    if config.early_stopping and not config.one_pass:
+    rows, weight, held_out = data.rows, data.weight, data.held_out
+    if config.early_stopping and not config.one_pass and held_out is None:
         training, validation = split_validation(rows.y, config.validation_fraction, rng)
         held_out, rows, weight = (rows[validation], weight[validation]), rows[training], weight[training]
     if config.augmentation is not None and rows.observed is not None and network.image_shape:
@@ -78,7 +79,7 @@ def train(
     augmentation_seed = None if config.augmentation is None else rng.randint(2**30)
     make_sampler = BatchSampler if data.stream is None else functools.partial(StreamingSampler, data.stream)
     telling = contextlib.nullcontext() if data.stream is None else data.stream.telling()
-    with cache.lend(network, config) as step, telling:
+    with cache.lend(network, config) as step, telling, noting_changes(config.callbacks or []):
         run = _Run(step, held_out, config, checkpoint)
         with contextlib.closing(run.report), run.keeping():
             for stage in run.stages:
@@ -142,7 +143,8 @@ class _Run:
         total_steps, rate = epochs * chunks * steps, config.learning_rate * stage.learning_rate
         until = None if config.one_pass else step.total_steps
         execution = execution_of(stage, config, total_steps, sampler.n_labeled, step.is_shared)
-        make = functools.partial(make_optimizer, config.optimizer, rate, until, stage.opposed)
+        settable = (step.steps_done, step.given_rate) if is_watched else None
+        make = functools.partial(make_optimizer, config.optimizer, rate, until, stage.opposed, settable)
         step.prepare(stage, execution, make, total_steps, chunk_epochs)
         progress, held_out = self._progress()
         self.report.begin(stage.name, epochs, sum(self._planned(s, of_all) for s in later), progress.epochs)
@@ -171,7 +173,8 @@ class _Run:
             rows, weight = self.held_out
             by_label = (rows.y >= 0).sum() >= ENOUGH_LABELS and self.network.monitors_labels(self.step.term_names)
             chunks = held_out_chunks(rows, weight, by_label, config.batch_size)
-            monitor, patience = "val_classification" if by_label else "val_loss", config.n_iter_no_change
+            if config.early_stopping:
+                monitor, patience = "val_classification" if by_label else "val_loss", config.n_iter_no_change
         self.progress = StageProgress(self.step, monitor, patience, self._keep, self.report.epoch)
         if self.state is not None:
             _assign(self.step.variables(), self.state.variables)
