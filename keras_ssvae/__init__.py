@@ -32,6 +32,7 @@ _MODULE_OF = {
     "SemiSupervisedVAE": "models",
     "UnlabeledWarning": "data.labels",
     "VAE": "models",
+    "WithUnlabeled": "estimators.combining",
     "augment": "augmentation.functions",
     "label_quality": "evidence.quality",
     "label_sweep": "model_selection",
@@ -39,6 +40,7 @@ _MODULE_OF = {
     "load": "models",
     "mask_labels": "model_selection",
     "register": "registry",
+    "split_unlabeled": "model_selection",
 }
 
 __all__ = [*_MODULE_OF, "__version__"]
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from keras_ssvae.augmentation.functions import *
     from keras_ssvae.augmentation.oversampling import *
     from keras_ssvae.data.labels import UnlabeledWarning as UnlabeledWarning
+    from keras_ssvae.estimators.combining import *
     from keras_ssvae.evidence.quality import *
     from keras_ssvae.model_selection import *
     from keras_ssvae.models import *

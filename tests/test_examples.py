@@ -1,5 +1,6 @@
 """The examples, and the code in the README, run to their end as they stand."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -45,6 +46,18 @@ def blocks_of(page):
 @pytest.mark.slow
 def test_code_in_readme_runs(tmp_path):
     run(["-c", blocks_of("README.md")], cwd=tmp_path)
+
+
+# What only some recipes need, and the test extra does not install.
+OPTIONAL = ("mapie", "optuna")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["docs/partial_labels.md"])
+def test_code_in_docs_runs(page, tmp_path):
+    missing = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
+    run(["-c", "\n".join(block for block in blocks if not any(name in block for name in missing))], cwd=tmp_path)
 
 
 USES = """
