@@ -106,7 +106,7 @@ def _column(values, name):
     """One column of a dict of columns: (rows,) values."""
     if isinstance(values, pd.Series):
         return values.array
-    values = np.asarray(values)
+    values = _unmasked(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:

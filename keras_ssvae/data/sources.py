@@ -4,6 +4,7 @@ A source is read from its start as often as somebody asks for its rows; only a b
 """
 
 import os
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -270,9 +271,13 @@ def _parquet(files, path):
     schemas = [fragment.physical_schema for fragment in dataset.get_fragments()]
     names = set(schemas[0].names)
     odd = {name for schema in schemas for name in names.symmetric_difference(schema.names)}
+    numbered = {name for name in odd if re.fullmatch(r"__index_level_\d+__", name)}  # the index of some frames, by pandas
+    odd -= numbered
     if odd:
         raise ValueError(f"All files of X must have the same columns; not in all of them are {sorted(odd)[:20]}.")
     schema = pyarrow.unify_schemas([dataset.schema, *schemas], promote_options="permissive")  # numbers that are whole here only
+    if numbered:  # rows are numbered through, and what pandas says of an index is left out
+        schema = pyarrow.schema([field for field in schema if field.name not in numbered])
     return pyarrow.dataset.dataset(**settings, schema=schema)
 
 
