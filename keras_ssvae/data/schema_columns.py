@@ -146,8 +146,8 @@ def learn_column(series: pd.Series, name: object) -> Column:
     if types.is_object_dtype(dtype) or types.is_string_dtype(dtype) or isinstance(dtype, pd.ArrowDtype):
         return _learn_objects(series, name)
     raise TypeError(
-        f"column {name!r} has dtype {dtype}; accepted are numbers, truth values, strings, categories, dates, times, periods and "
-        "durations. Convert it by `astype`, or leave it out."
+        f"column {name!r} has dtype {dtype}; accepted are numbers, truth values, strings, categories, dates, times, periods "
+        "and durations. Convert it by `astype`, or leave it out."
     )
 
 

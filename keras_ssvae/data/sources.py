@@ -14,6 +14,7 @@ import pandas as pd
 import tensorflow as tf
 from pandas.api.types import union_categoricals
 
+from keras_ssvae._compat.tensorflow import is_endless
 from keras_ssvae.data.containers import as_text, opened
 from keras_ssvae.data.schema import as_frame
 
@@ -198,7 +199,7 @@ def _reader(X):
 
 
 def _of_tensors(dataset):
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+    if is_endless(dataset):
         raise ValueError("X is a dataset without end; leave out its `repeat()`.")
     return lambda rows, rng: dataset.as_numpy_iterator()
 

@@ -193,11 +193,9 @@ def iso_format(texts: pd.Series) -> tuple[str, str] | None:
     if not all(found):
         return None
     tails = pd.Series([match["tail"] or "" for match in found])
-    if (
-        tails.eq("").any()
-        and tails.ne("").any()
-        or pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).isna().any()
-    ):
+    if 0 < tails.eq("").sum() < len(tails):  # moments, and what clocks show somewhere
+        return None
+    if pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).isna().any():
         return None
     seconds = (":%S" if any(match["s"] for match in found) else "") + (".%f" if any(match["f"] for match in found) else "")
     return f"%Y-%m-%d{found[0]['t']}%H:%M{seconds}", tails.mode()[0]

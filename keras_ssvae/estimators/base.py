@@ -29,7 +29,17 @@ from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.estimators.loading import restore
-from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, HasMethods, Interval, estimator, layer_sizes, param
+from keras_ssvae.estimators.parameters import (
+    AUTO,
+    NOT_NEGATIVE,
+    POSITIVE,
+    HasMethods,
+    Interval,
+    estimator,
+    layer_sizes,
+    param,
+    refuse_legacy_keras,
+)
 from keras_ssvae.networks import inference
 from keras_ssvae.nn.layers import dtype_policy
 from keras_ssvae.seeding import derive_seeds
@@ -190,6 +200,7 @@ class GenerativeEstimator(BaseEstimator):
         """The four steps of every fit, of the estimator as it is at the first; until the last, it stays as it is."""
         check_threads()
         before = self._snapshot()
+        refuse_legacy_keras(before.get_params(deep=False))
         data = prepare(before, X, y, sample_weight, warm=warm, **given)
         network = before._build(data)
         prepared, goes_on = warm and before._prepared, hasattr(before, "n_iter_")
