@@ -9,6 +9,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -146,8 +147,8 @@ def open_source(X: object, y: object = None, buffer_size: int = BLOCK_ROWS, igno
     Parameters
     ----------
     X : object
-        What the user passed: a folder or file (str or path), a tf.data.Dataset, a pyarrow Dataset, a function without
-        arguments that returns an iterator of blocks, a numpy.memmap.
+        What the user passed: a folder or file (str or path), a tf.data.Dataset, a PyDataset of Keras, a pyarrow Dataset, a
+        function without arguments that returns an iterator of blocks, a numpy.memmap.
     y : object, default=None
         Labels of the rows of a memmap; else None or the name of a column.
     buffer_size : int, default=8192
@@ -186,6 +187,8 @@ def _reader(X):
         return _of_path(Path(X))
     if isinstance(X, tf.data.Dataset):
         return _of_tensors(X)
+    if isinstance(X, keras.utils.PyDataset):
+        return _of_batches(X)
     if _is_arrow_dataset(X):
         return _of_arrow(X)
     if isinstance(X, Iterator):
@@ -202,6 +205,17 @@ def _of_tensors(dataset):
     if is_endless(dataset):
         raise ValueError("X is a dataset without end; leave out its `repeat()`.")
     return lambda rows, rng: dataset.as_numpy_iterator()
+
+
+def _of_batches(dataset):
+    if dataset.num_batches is None:
+        raise ValueError("X is a PyDataset without end; its `num_batches` must be a number.")
+
+    def read(rows, rng):
+        numbers = range(dataset.num_batches)
+        yield from (dataset[int(i)] for i in (numbers if rng is None else rng.permutation(numbers)))
+
+    return read
 
 
 def _of_function(function):

@@ -142,12 +142,13 @@ class GenerativeEstimator(BaseEstimator):
             Rows or images. The columns of a DataFrame may be numbers, truth values, strings, categories, dates (also as
             text) and durations, see `keras_ssvae.data.schema`; NaN, None, pd.NA and NaT mark missing cells, and later on a
             category that this fit does not see counts as missing. A sparse matrix of SciPy is made dense. Tensors, dicts of
-            columns, tables of pyarrow, lazy frames of polars, structured and masked arrays (the mask marks missing cells) are
-            read, too. Rows that are too many for the memory are read in blocks, if X is
+            columns, tables of pyarrow, lazy frames of polars, relations of DuckDB, datasets of Hugging Face, structured and
+            masked arrays (the mask marks missing cells) are read, too; docs/inputs.md has all of them. Rows that are too many
+            for the memory are read in blocks, if X is
 
             - a folder (str or path) of Parquet or CSV files, one such file, or a pyarrow Dataset;
             - a function without arguments that returns an iterator of blocks X or (X, y), arrays or DataFrames;
-            - a tf.data.Dataset of batches X or (X, y), where X may be a dict of columns;
+            - a tf.data.Dataset, or a keras.utils.PyDataset, of batches X or (X, y), where X may be a dict of columns;
             - a numpy.memmap of more than `buffer_size` rows.
         y : array-like of shape (n,), default=None
             Labels; -1 (or `unlabeled`), None, NaN and pd.NA mark rows without one. None: no row has a label. Of a DataFrame,
