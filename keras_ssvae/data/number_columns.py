@@ -84,8 +84,8 @@ class Decimals(Column):
 
     @classmethod
     def learn(cls, series: pd.Series, name: object) -> Column:
-        exponents = [v.as_tuple().exponent for v in series.dropna() if isinstance(v, decimal.Decimal) and v.is_finite()]
-        return cls(series.dtype, max((-e for e in exponents), default=0))
+        finite = [v for v in series.dropna() if isinstance(v, decimal.Decimal) and v.is_finite()]
+        return cls(series.dtype, max((-int(v.as_tuple().exponent) for v in finite), default=0))
 
     def _check_loaded(self):
         super()._check_loaded()

@@ -189,8 +189,8 @@ ISO = re.compile(r"\d{4}-\d\d-\d\d(?P<t>[T ])\d\d:\d\d(?P<s>:\d\d)?(?P<f>[.,]\d+
 
 def iso_format(texts: pd.Series) -> tuple[str, str] | None:
     """The format of texts that are all moments of ISO 8601, up to what they end in most often, and that end; else None."""
-    found = [ISO.fullmatch(text) for text in texts]
-    if not all(found):
+    found = [match for text in texts if (match := ISO.fullmatch(text)) is not None]
+    if len(found) < len(texts):
         return None
     tails = pd.Series([match["tail"] or "" for match in found])
     if 0 < tails.eq("").sum() < len(tails):  # moments, and what clocks show somewhere

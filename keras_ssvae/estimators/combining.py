@@ -13,7 +13,7 @@ from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae.data.labels import UNLABELED, LabelCodec
+from keras_ssvae.data.labels import UNLABELED, LabelCodec, is_unlabeled
 from keras_ssvae.model_selection import Mark
 
 __all__ = ["WithUnlabeled"]
@@ -90,8 +90,9 @@ class WithUnlabeled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             If X has other columns than `X_unlabeled`.
         """
         X, y = indexable(X, y)
-        codec = LabelCodec(unlabeled=self.unlabeled).fit(y, len(y))
-        y_index = codec.encode(y, len(y))
+        n_rows = len(is_unlabeled(y, self.unlabeled))
+        codec = LabelCodec(unlabeled=self.unlabeled).fit(y, n_rows)
+        y_index = codec.encode(y, n_rows)
         rows = _stacked(X, self.X_unlabeled)
         n_more = (rows.shape[0] if hasattr(rows, "shape") else len(rows)) - len(y_index)
         labels = codec.decode(np.append(y_index, np.full(n_more, -1)))
