@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 import tensorflow as tf
 from scipy import sparse
@@ -149,7 +150,12 @@ COLUMNS = {  # values of each kind, and what holds of values that come back
         (objects(decimal.Decimal(int(c)) for c in R.randint(1, 9999, N)), lambda v: {x.as_tuple().exponent for x in v} == {0}),
     ],
     "decimal128 (Arrow)": [
-        (objects(decimal.Decimal(int(c)) / 100 for c in R.randint(1, 9999, N)).astype("decimal128(10, 2)[pyarrow]"), *CENTS)
+        (
+            objects(decimal.Decimal(int(c)) / 100 for c in R.randint(1, 9999, N)).astype(
+                pd.ArrowDtype(pyarrow.decimal128(10, 2))
+            ),
+            *CENTS,
+        )
     ],
     "bool": [(pd.Series(R.rand(N) < 0.5), lambda values: True)],
     "boolean": [(pd.Series(R.rand(N) < 0.5, dtype="boolean"), lambda values: True)],

@@ -73,6 +73,11 @@ class Reader:
                 return pd.Index(_checked(values, list), dtype=dtype).set_names(_checked(names, list))
             case "interval":
                 return pd.Interval(*self.value(content))
+            case "decimals":
+                precision, scale = content
+                import pyarrow
+
+                return pd.ArrowDtype(pyarrow.decimal128(_checked(precision, int), _checked(scale, int)))
             case "missing":
                 return pd.NA
             case "date" | "time" | "timestamp" | "timedelta" | "period" | "uuid" | "decimal":

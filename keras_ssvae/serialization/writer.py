@@ -66,6 +66,9 @@ class Writer:
             return {"categories": [self.tree(value.categories, where), bool(value.ordered)]}
         if isinstance(value, (np.dtype, pd.api.extensions.ExtensionDtype)) and _dtype_name(value) is not None:
             return {"dtype": _dtype_name(value)}
+        decimals = getattr(value, "pyarrow_dtype", None)
+        if decimals is not None and str(decimals).startswith("decimal128"):
+            return {"decimals": [decimals.precision, decimals.scale]}
         if isinstance(value, pd.Timestamp):
             return {"timestamp": [value.isoformat(), value.unit]}
         if isinstance(value, pd.Timedelta):
