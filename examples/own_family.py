@@ -8,9 +8,12 @@ array "peak": it is computed from the rows, and so is there for every row, with 
 """
 
 import numbers
+import os
 import pickle
 import tempfile
 from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up lines of TensorFlow, unless they are asked for
 
 import numpy as np
 from sklearn.base import clone
@@ -88,7 +91,7 @@ def main():
     X, y = load_digits(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=540, stratify=y, random_state=0)
     y_partial = ks.mask_labels(y_train, labeled=100, random_state=0)
-    model = PeakClassifier(epochs=40, random_state=0).fit(X_train, y_partial)
+    model = PeakClassifier(epochs=40, verbose="auto", random_state=0).fit(X_train, y_partial)
     print(f"accuracy with 100 labels: {model.score(X_test, y_test):.3f}")
     print(f"terms of the loss: {', '.join(model.loss_terms(X_test, y_test).columns)}")
 

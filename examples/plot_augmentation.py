@@ -12,6 +12,7 @@ generative model predicts digits as well, so it is listed too: it may well make 
 Usage: python plot_augmentation.py [picture.png [epochs]]
 """
 
+import os
 import sys
 
 import matplotlib.pyplot as plt
@@ -26,6 +27,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 import keras_ssvae as ks
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up lines of TensorFlow, unless they are asked for
 
 COMMON, RARE = 30, 3
 EPOCHS = int(sys.argv[2]) if len(sys.argv) > 2 else 40
@@ -52,7 +55,9 @@ for seed in range(3):
     labeled = y_few >= 0
 
     # The labels are no sample of the digits: five of them were hardly labelled, but are as frequent as the others.
-    generator = ks.SemiSupervisedVAE(class_prior="uniform", epochs=EPOCHS, random_state=seed).fit(X_train, y_few)
+    generator = ks.SemiSupervisedVAE(class_prior="uniform", epochs=EPOCHS, verbose="auto", random_state=seed).fit(
+        X_train, y_few
+    )
     X_even, y_even = ks.augment(X_train, y_few, generator, n_samples="balanced", random_state=seed)
     X_more, y_more = ks.augment(X_train, y_few, generator, n_samples=dict.fromkeys(range(10), 100), random_state=seed)
     training_rows = {

@@ -10,7 +10,10 @@ not changed. `SemiSupervisedVAE.from_vae` takes its trained weights and adds the
 Usage: python plot_classic_keras_vae.py [picture.png [epochs]]
 """
 
+import os
 import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up lines of TensorFlow, unless they are asked for
 
 import keras
 import matplotlib.pyplot as plt
@@ -72,7 +75,9 @@ vae.compile(optimizer=keras.optimizers.Adam(2e-3))
 vae.fit(X_train.astype("float32"), epochs=EPOCHS // 2, batch_size=64, verbose=0)
 
 y_partial = ks.mask_labels(y_train, labeled=100, random_state=0)
-model = ks.SemiSupervisedVAE.from_vae(vae, epochs=EPOCHS, jit_compile=False, random_state=0).fit(X_train, y_partial)
+model = ks.SemiSupervisedVAE.from_vae(vae, epochs=EPOCHS, jit_compile=False, verbose="auto", random_state=0).fit(
+    X_train, y_partial
+)
 
 labeled = y_partial != -1
 codes = [vae.encoder.predict(rows, verbose=0)[0] for rows in (X_train[labeled], X_test)]

@@ -8,6 +8,7 @@ The fits are short ones: the gallery compares what the models are like, not how 
 Usage: python plot_families.py [picture.png [epochs]]
 """
 
+import os
 import sys
 import time
 
@@ -18,6 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 import keras_ssvae as ks
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up lines of TensorFlow, unless they are asked for
 
 EPOCHS = int(sys.argv[2]) if len(sys.argv) > 2 else 40
 FAMILIES = {
@@ -56,7 +59,7 @@ def main():
     figure, axes = plt.subplots(4, 2, figsize=(11, 6), constrained_layout=True)
     for ax, (name, settings) in zip(axes.flat, FAMILIES.items(), strict=True):
         start = time.perf_counter()
-        model = getattr(ks, name)(epochs=EPOCHS, random_state=0, **settings).fit(X_train, y_partial)
+        model = getattr(ks, name)(epochs=EPOCHS, verbose="auto", random_state=0, **settings).fit(X_train, y_partial)
         seconds, accuracy = time.perf_counter() - start, model.score(X_test, y_test)
         print(f"{name:24} accuracy {accuracy:.3f}   {seconds:.1f} s")
         draw(ax, model, f"{name}: accuracy {accuracy:.3f}")

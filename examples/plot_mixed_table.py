@@ -9,6 +9,7 @@ are. Nothing is prepared: the DataFrame goes in as it is, and what comes back lo
 Usage: python plot_mixed_table.py [picture.png]
 """
 
+import os
 import sys
 
 import matplotlib.pyplot as plt
@@ -16,6 +17,8 @@ import numpy as np
 import pandas as pd
 
 import keras_ssvae as ks
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up lines of TensorFlow, unless they are asked for
 
 KINDS = ["family", "pensioner", "student", "traveller"]
 N = 2000
@@ -60,7 +63,7 @@ def main():
     table = with_gaps(complete, 0.15, rng)
     label = pd.Series(kind, table.index).where(rng.random(N) < 0.1)  # NaN where nobody asked
 
-    model = ks.SemiSupervisedVAE(random_state=0).fit(table, label)
+    model = ks.SemiSupervisedVAE(verbose="auto", random_state=0).fit(table, label)
     print("What each column was taken for:", dict(zip(table, model.table_.kinds_, strict=True)), sep="\n")
 
     new, new_kind = customers(1000, rng)

@@ -4,6 +4,8 @@
 Learn ten digits from fifty labels: the main job, offline, in about half a minute.
 """
 
+import os
+
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -11,11 +13,13 @@ from sklearn.model_selection import train_test_split
 
 import keras_ssvae as ks
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up lines of TensorFlow, unless they are asked for
+
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=540, stratify=y, random_state=0)
 y_partial = ks.mask_labels(y_train, labeled=50, random_state=0)  # 50 labels stay; all others become -1
 
-model = ks.SemiSupervisedVAE(random_state=0).fit(X_train, y_partial)
+model = ks.SemiSupervisedVAE(verbose="auto", random_state=0).fit(X_train, y_partial)
 labeled = y_partial != -1
 supervised = LogisticRegression(max_iter=1000).fit(X_train[labeled] / 16, y_train[labeled])
 

@@ -36,6 +36,7 @@ _MODULE_OF = {
     "SemiSupervisedVAE": "models",
     "UnlabeledWarning": "data.labels",
     "VAE": "models",
+    "WithUnlabeled": "estimators.combining",
     "augment": "augmentation.functions",
     "label_quality": "evidence.quality",
     "label_sweep": "model_selection",
@@ -44,6 +45,7 @@ _MODULE_OF = {
     "mask_labels": "model_selection",
     "register": "registry",
     "report": "plotting.report",
+    "split_unlabeled": "model_selection",
     "suggest_labels": "evidence.suggestion",
 }
 
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from keras_ssvae.augmentation.functions import *
     from keras_ssvae.augmentation.oversampling import *
     from keras_ssvae.data.labels import UnlabeledWarning as UnlabeledWarning
+    from keras_ssvae.estimators.combining import *
     from keras_ssvae.evidence.quality import *
     from keras_ssvae.evidence.suggestion import *
     from keras_ssvae.model_selection import *

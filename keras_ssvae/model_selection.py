@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from sklearn.utils import check_random_state, indexable
 from keras_ssvae._compat.sklearn import safe_indexing
 from keras_ssvae.data.labels import UNLABELED, LabelCodec, is_unlabeled
 
-__all__ = ["SemiSupervisedKFold", "label_sweep", "labeled_scorer", "mask_labels"]
+__all__ = ["SemiSupervisedKFold", "label_sweep", "labeled_scorer", "mask_labels", "split_unlabeled"]
 
 Mark = float | str | None
 """What stands for "no label"."""
@@ -81,6 +82,40 @@ def mask_labels(
     return _series_like(y, labels, masked < 0, unlabeled) if isinstance(y, pd.Series) else labels
 
 
+def split_unlabeled(X: ArrayLike, y: ArrayLike, unlabeled: Mark = UNLABELED) -> tuple[Any, Any, Any]:
+    """Tell rows with a label from rows without one.
+
+    Parameters
+    ----------
+    X, y : array-likes of n_samples rows and labels
+        Arrays, DataFrames, sparse matrices or lists.
+    unlabeled : number, str, bool, None or NaN, default=-1
+        What stands for "no label" in y, besides the missing values.
+
+    Returns
+    -------
+    X_labeled, y_labeled, X_unlabeled : array-likes
+        The rows that have a label, their labels, and all other rows, each in the order and the container of X or y.
+
+    Raises
+    ------
+    ValueError
+        If y is None, or is not one column of as many labels as there are rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> split_unlabeled(np.arange(3), np.array([1, -1, 0]))
+    (array([0, 2]), array([1, 0]), array([1]))
+    """
+    X, y = indexable(X, y)
+    codec, y_index = _encode(y, unlabeled)
+    labeled, others = np.flatnonzero(y_index >= 0), np.flatnonzero(y_index < 0)
+    known = codec.decode(y_index[labeled])
+    labels = pd.Series(known, y.index[labeled], name=y.name) if isinstance(y, pd.Series) else known
+    return safe_indexing(X, labeled), labels, safe_indexing(X, others)
+
+
 class SemiSupervisedKFold(BaseCrossValidator):
     """Cross-validation that tests on labelled rows only, and trains on all other rows.
 
@@ -95,8 +130,11 @@ class SemiSupervisedKFold(BaseCrossValidator):
         Whether to shuffle the labelled rows of each class before splitting.
     unlabeled : number, str, bool, None or NaN, default=-1
         What stands for "no label" in y, besides the missing values.
-    random_state : int, RandomState instance or None, default=None
-        The order of the shuffling; pass an int for the same folds at every call.
+    random_state : int, RandomState instance or None, default=0
+        The order of the shuffling: an int for the same folds at every call, as successive halving needs them; None for others.
+    partition : bool, default=False
+        Whether every row without a label is a test row of one fold, too, though it stays in all training sets: for
+        ``cross_val_predict(..., method="predict")``, which wants an answer for each row. Scores then need `labeled_scorer`.
 
     Examples
     --------
@@ -109,12 +147,14 @@ class SemiSupervisedKFold(BaseCrossValidator):
     """
 
     def __init__(
-        self, n_splits: int = 5, *, shuffle: bool = True, unlabeled: Mark = UNLABELED, random_state: Seed = None
-    ) -> None:
+        self, n_splits: int = 5, *, shuffle: bool = True, unlabeled: Mark = UNLABELED, random_state: Seed = 0,
+        partition: bool = False,
+    ) -> None:  # fmt: skip
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.unlabeled = unlabeled
         self.random_state = random_state
+        self.partition = partition
 
     def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """Return the number of folds.
@@ -139,7 +179,7 @@ class SemiSupervisedKFold(BaseCrossValidator):
         Yields
         ------
         train, test : ndarrays of int
-            Labelled rows to test on, and all other rows to train on.
+            Labelled rows to test on, and all other rows to train on; with `partition`, rows without a label may be in both.
 
         Raises
         ------
@@ -151,10 +191,12 @@ class SemiSupervisedKFold(BaseCrossValidator):
         labeled_rows = np.flatnonzero(y_index >= 0)
         if len(labeled_rows) < self.n_splits:
             raise ValueError(f"n_splits={self.n_splits} needs as many labelled rows, y has {len(labeled_rows)}.")
-        folds = StratifiedKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
-        for _, test in folds.split(labeled_rows, y_index[labeled_rows]):
-            is_test = np.isin(np.arange(len(y_index)), labeled_rows[test])
-            yield np.flatnonzero(~is_test), np.flatnonzero(is_test)
+        seed = self.random_state if self.shuffle else None
+        folds = StratifiedKFold(self.n_splits, shuffle=self.shuffle, random_state=seed)
+        others = np.array_split(np.flatnonzero(y_index < 0), self.n_splits)
+        for (_, test), more in zip(folds.split(labeled_rows, y_index[labeled_rows]), others, strict=True):
+            train = np.setdiff1d(np.arange(len(y_index)), labeled_rows[test])
+            yield train, np.union1d(labeled_rows[test], more) if self.partition else labeled_rows[test]
 
 
 def labeled_scorer(scoring: str | Scorer = "accuracy", unlabeled: Mark = UNLABELED) -> Scorer:

@@ -7,7 +7,9 @@ import zoneinfo
 import numpy as np
 import pandas as pd
 
-from keras_ssvae.data.schema_columns import Dates, Durations, Levels, Numbers, TruthValues
+from keras_ssvae.data.number_columns import Numbers, TruthValues
+from keras_ssvae.data.schema_columns import Levels
+from keras_ssvae.data.time_columns import Dates, Durations
 
 try:
     import pyarrow as pa

@@ -48,7 +48,7 @@ def config_of(**changes):
 def data_of(x, codes=None, weight=None):
     codes = np.full(len(x), -1, np.int32) if codes is None else codes
     weight = np.ones(len(x)) if weight is None else weight
-    return SimpleNamespace(rows=PreparedRows(x, y=codes), weight=weight, stream=None)
+    return SimpleNamespace(rows=PreparedRows(x, y=codes), weight=weight, stream=None, held_out=None)
 
 
 def train(network, x=X, codes=None, weight=None, **changes):

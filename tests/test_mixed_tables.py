@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 import keras_ssvae as ks
-from keras_ssvae.data.schema_columns import ColumnWarning
+from keras_ssvae.data.column_base import ColumnWarning
 from keras_ssvae.nn import noise
 
 N = 120

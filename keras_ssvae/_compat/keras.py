@@ -2,15 +2,20 @@
 
 import contextlib
 import contextvars
+import copy
 import random
 import types
 import typing
+import weakref
 from collections.abc import Iterator
 
 import keras
 from keras.src.random import seed_generator
 
-__all__ = ["TrainableModel", "all_layers", "isolated_seed", "layer_below", "learning_rate_of", "variables_of"]
+__all__ = [
+    "TrainableModel", "all_layers", "detached_callback", "isolated_seed", "layer_below", "learning_rate_of", "noting_changes",
+    "variables_of",
+]  # fmt: skip
 
 _generator: contextvars.ContextVar = contextvars.ContextVar("generator", default=random)  # of each thread its own
 
@@ -78,6 +83,9 @@ class TrainableModel(keras.Model):
     def make_test_function(self, force=False):
         self.test_function = self.held.driver.evaluate
 
+    def get_compile_config(self):
+        return {}  # what `drive` is given is no part of the model
+
     @property
     def metrics(self):
         return []  # the driver's functions return the means so far
@@ -85,6 +93,39 @@ class TrainableModel(keras.Model):
     def reset_metrics(self):
         if self.held.driver is not None:
             self.held.driver.reset()
+
+
+_ABSENT = object()
+_before: dict[int, dict] = {}  # of each callback that lives: attributes that fits have changed, as they were before the first
+
+
+@contextlib.contextmanager
+def noting_changes(callbacks):
+    """Note which attributes of callbacks change inside the block, for `detached_callback`."""
+    states = [(callback, vars(callback).copy()) for callback in callbacks]
+    try:
+        yield
+    finally:
+        for callback, state in states:
+            if id(callback) not in _before:
+                weakref.finalize(callback, _before.pop, id(callback), None).atexit = False
+            earlier = _before.setdefault(id(callback), {})
+            for name, value in vars(callback).items():
+                if value is not state.get(name, _ABSENT):
+                    earlier.setdefault(name, state.get(name, _ABSENT))
+
+
+def detached_callback(callback):
+    """A copy of a callback as it was before any fit: afterwards it has the model, files and writers, none of which is copied.
+
+    What the user has changed since is copied as it is.
+    """
+    state = {**vars(callback), **_before.get(id(callback), {})}
+    if state.get("_model") is not None:
+        state["_model"] = None  # of a fit that runs, or one by Keras alone
+    detached = object.__new__(type(callback))
+    vars(detached).update((name, copy.deepcopy(value)) for name, value in state.items() if value is not _ABSENT)
+    return detached
 
 
 def all_layers(model):

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-__all__ = ["TransferableFunction", "check_threads"]
+__all__ = ["TransferableFunction", "check_threads", "is_endless"]
 
 
 def _runs():
@@ -50,6 +50,16 @@ def check_threads() -> None:
             "prediction here would wait for them for ever. Start processes by multiprocessing.get_context('spawn') or "
             "('forkserver'), or by joblib with its default backend, loky; threads work, too."
         )
+
+
+def is_endless(dataset: tf.data.Dataset) -> bool:
+    """Whether a dataset repeats without end, as far as it can be told: behind a filter, TensorFlow does not know."""
+    count = dataset.cardinality()
+    if count != tf.data.UNKNOWN_CARDINALITY:
+        return bool(count == tf.data.INFINITE_CARDINALITY)
+    if type(dataset).__name__ in ("_TakeDataset", "_TakeWhileDataset"):
+        return False
+    return any(is_endless(source) for source in dataset._inputs())
 
 
 class TransferableFunction:

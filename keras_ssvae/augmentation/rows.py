@@ -14,8 +14,8 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 
 from keras_ssvae._compat.sklearn import is_fitted
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
+from keras_ssvae.data.number_columns import cast
 from keras_ssvae.data.schema import Schema
-from keras_ssvae.data.schema_columns import cast
 from keras_ssvae.data.validation import check_X
 from keras_ssvae.models import SemiSupervisedVAE
 from keras_ssvae.seeding import seeded

@@ -14,7 +14,11 @@ __all__ = []
 
 # by the package that a container comes from; other objects of it are left as they are
 CONTAINERS: dict[str, tuple[tuple[str, ...], typing.Callable]] = {
+    "_duckdb": (("DuckDBPyRelation",), lambda X: X.df()),
+    "datasets": (("Dataset",), lambda X: X.with_format("arrow")[:].to_pandas()),
+    "duckdb": (("DuckDBPyRelation",), lambda X: X.df()),
     "keras": (("Variable",), lambda X: X.numpy()),
+    "narwhals": (("DataFrame", "LazyFrame"), lambda X: opened(X.to_native())),
     "polars": (("LazyFrame",), lambda X: X.collect()),
     "pyarrow": (("RecordBatch", "Table"), lambda X: X.to_pandas()),
     "tensorflow": (("EagerTensor", "ResourceVariable"), lambda X: X.numpy()),
@@ -22,6 +26,7 @@ CONTAINERS: dict[str, tuple[tuple[str, ...], typing.Callable]] = {
 }
 # packages whose data lie elsewhere, or are not there yet, and what brings them here
 ELSEWHERE = {
+    "datasets": "one of its datasets, as X['train'], or with rows in memory, Dataset.from_list(list(X))",
     "dask": "X.compute()",
     "ibis": "X.to_pandas()",
     "pyspark": "X.toPandas()",
@@ -37,8 +42,9 @@ UNREADABLE = {
 
 
 def opened(X: typing.Any) -> typing.Any:
-    """X as an array or a frame where it is a tensor, a dict of columns, a pyarrow Table, a lazy frame of polars, a masked array
-    (cells under the mask are missing) or a structured array; other objects as they are.
+    """X as an array or a frame where it is a tensor, a dict of columns, a pyarrow Table, a lazy frame of polars, a relation of
+    DuckDB, a Dataset of Hugging Face, a frame of narwhals, anything else that hands its columns out as Arrow does, a masked
+    array (cells under the mask are missing) or a structured array; other objects as they are.
 
     Raises a TypeError, which says what to call, where X is not in memory, and a ValueError where a frame has two columns of one
     name, or the columns of a dict do not fit.
@@ -57,6 +63,10 @@ def opened(X: typing.Any) -> typing.Any:
         X = pd.DataFrame(_columns(X))
     elif isinstance(X, np.ma.MaskedArray):
         X = _unmasked(X)
+    elif hasattr(X, "__arrow_c_stream__") and package not in ("pandas", "polars", "pyarrow"):
+        import pyarrow
+
+        X = pyarrow.table(X).to_pandas()
     if isinstance(X, np.ndarray) and X.dtype.names is not None:
         X = pd.DataFrame(X.astype(X.dtype.newbyteorder("=")))
     if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
@@ -106,7 +116,7 @@ def _column(values, name):
     """One column of a dict of columns: (rows,) values."""
     if isinstance(values, pd.Series):
         return values.array
-    values = np.asarray(values)
+    values = _unmasked(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:

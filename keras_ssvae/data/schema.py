@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sparse
 
+from keras_ssvae.data.column_base import Column
 from keras_ssvae.data.columnwise import Columns
-from keras_ssvae.data.schema_columns import Column, Levels, Numbers, TruthValues, cast, has_long_integers, learn_column
+from keras_ssvae.data.number_columns import Numbers, TruthValues, cast, has_long_integers
+from keras_ssvae.data.schema_columns import Levels, learn_column
 from keras_ssvae.registry import register, require, require_keys
 
 __all__ = ["Schema"]

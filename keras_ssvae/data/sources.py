@@ -4,15 +4,18 @@ A source is read from its start as often as somebody asks for its rows; only a b
 """
 
 import os
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 from pandas.api.types import union_categoricals
 
+from keras_ssvae._compat.tensorflow import is_endless
 from keras_ssvae.data.containers import as_text, opened
 from keras_ssvae.data.schema import as_frame
 
@@ -144,8 +147,8 @@ def open_source(X: object, y: object = None, buffer_size: int = BLOCK_ROWS, igno
     Parameters
     ----------
     X : object
-        What the user passed: a folder or file (str or path), a tf.data.Dataset, a pyarrow Dataset, a function without
-        arguments that returns an iterator of blocks, a numpy.memmap.
+        What the user passed: a folder or file (str or path), a tf.data.Dataset, a PyDataset of Keras, a pyarrow Dataset, a
+        function without arguments that returns an iterator of blocks, a numpy.memmap.
     y : object, default=None
         Labels of the rows of a memmap; else None or the name of a column.
     buffer_size : int, default=8192
@@ -184,6 +187,8 @@ def _reader(X):
         return _of_path(Path(X))
     if isinstance(X, tf.data.Dataset):
         return _of_tensors(X)
+    if isinstance(X, keras.utils.PyDataset):
+        return _of_batches(X)
     if _is_arrow_dataset(X):
         return _of_arrow(X)
     if isinstance(X, Iterator):
@@ -197,9 +202,20 @@ def _reader(X):
 
 
 def _of_tensors(dataset):
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+    if is_endless(dataset):
         raise ValueError("X is a dataset without end; leave out its `repeat()`.")
     return lambda rows, rng: dataset.as_numpy_iterator()
+
+
+def _of_batches(dataset):
+    if dataset.num_batches is None:
+        raise ValueError("X is a PyDataset without end; its `num_batches` must be a number.")
+
+    def read(rows, rng):
+        numbers = range(dataset.num_batches)
+        yield from (dataset[int(i)] for i in (numbers if rng is None else rng.permutation(numbers)))
+
+    return read
 
 
 def _of_function(function):
@@ -270,9 +286,13 @@ def _parquet(files, path):
     schemas = [fragment.physical_schema for fragment in dataset.get_fragments()]
     names = set(schemas[0].names)
     odd = {name for schema in schemas for name in names.symmetric_difference(schema.names)}
+    numbered = {name for name in odd if re.fullmatch(r"__index_level_\d+__", name)}  # the index of some frames, by pandas
+    odd -= numbered
     if odd:
         raise ValueError(f"All files of X must have the same columns; not in all of them are {sorted(odd)[:20]}.")
     schema = pyarrow.unify_schemas([dataset.schema, *schemas], promote_options="permissive")  # numbers that are whole here only
+    if numbered:  # rows are numbered through, and what pandas says of an index is left out
+        schema = pyarrow.schema([field for field in schema if field.name not in numbered])
     return pyarrow.dataset.dataset(**settings, schema=schema)
 
 

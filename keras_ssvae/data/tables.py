@@ -6,11 +6,12 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from keras_ssvae.data.column_base import ColumnWarning
 from keras_ssvae.data.column_kinds import choose_kind, kind_names, scale_column, standardisation
 from keras_ssvae.data.columnwise import Columns, incomplete, ranges
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Schema
-from keras_ssvae.data.schema_columns import ColumnWarning, Identifiers, Levels
+from keras_ssvae.data.schema_columns import Identifiers, Levels
 from keras_ssvae.data.table_checks import check_table
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
 from keras_ssvae.likelihoods.kinds import FAR, ColumnGroup

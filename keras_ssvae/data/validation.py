@@ -79,6 +79,8 @@ def check_weight(sample_weight: npt.ArrayLike | None, values: np.ndarray | Colum
     """
     if sample_weight is None:
         return np.broadcast_to(1.0, len(values))
+    if np.ma.is_masked(sample_weight):
+        raise ValueError("sample_weight has cells under a mask; fill them, with 0 where a row is not to count.")
     try:
         sample_weight = np.asarray(sample_weight, float)
     except (TypeError, ValueError) as error:

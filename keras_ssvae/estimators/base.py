@@ -18,6 +18,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from keras_ssvae import serialization
+from keras_ssvae._compat.keras import detached_callback
 from keras_ssvae._compat.sklearn import BaseEstimator, fit_context
 from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.data.containers import opened, split_labels
@@ -29,7 +30,17 @@ from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.estimators.loading import restore
-from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, HasMethods, Interval, estimator, layer_sizes, param
+from keras_ssvae.estimators.parameters import (
+    AUTO,
+    NOT_NEGATIVE,
+    POSITIVE,
+    HasMethods,
+    Interval,
+    estimator,
+    layer_sizes,
+    param,
+    refuse_legacy_keras,
+)
 from keras_ssvae.networks import inference
 from keras_ssvae.networks.sharing import plain
 from keras_ssvae.nn.layers import dtype_policy
@@ -68,7 +79,7 @@ class GenerativeEstimator(BaseEstimator):
     augmentation: typing.Any = param(default=None, accepts=[None, callable], role="training")
     jit_compile: bool | str = param(default="auto", accepts=["boolean", AUTO], role="training")
     warm_start: bool = param(default=False, accepts=["boolean"], role="training")
-    verbose: int = param(default=0, accepts=["verbose"], role="training")
+    verbose: int | str = param(default=0, accepts=["verbose", AUTO], role="training")
     checkpoint: typing.Any = param(default=None, accepts=[None, str, os.PathLike], role="training")
     checkpoint_minutes: float = param(default=0.0, accepts=[NOT_NEGATIVE], role="training")
     random_state: typing.Any = param(default=None, accepts=["random_state"], role="training")
@@ -119,7 +130,13 @@ class GenerativeEstimator(BaseEstimator):
     # Training
 
     @fit_context
-    def fit(self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None) -> typing.Self:
+    def fit(
+        self,
+        X: typing.Any,
+        y: typing.Any = None,
+        sample_weight: npt.ArrayLike | None = None,
+        validation_data: tuple | None = None,
+    ) -> typing.Self:
         """Fit the model to rows of which any number is labelled.
 
         Parameters
@@ -128,12 +145,13 @@ class GenerativeEstimator(BaseEstimator):
             Rows or images. The columns of a DataFrame may be numbers, truth values, strings, categories, dates (also as
             text) and durations, see `keras_ssvae.data.schema`; NaN, None, pd.NA and NaT mark missing cells, and later on a
             category that this fit does not see counts as missing. A sparse matrix of SciPy is made dense. Tensors, dicts of
-            columns, tables of pyarrow, lazy frames of polars, structured and masked arrays (the mask marks missing cells) are
-            read, too. Rows that are too many for the memory are read in blocks, if X is
+            columns, tables of pyarrow, lazy frames of polars, relations of DuckDB, datasets of Hugging Face, structured and
+            masked arrays (the mask marks missing cells) are read, too; docs/inputs.md has all of them. Rows that are too many
+            for the memory are read in blocks, if X is
 
             - a folder (str or path) of Parquet or CSV files, one such file, or a pyarrow Dataset;
             - a function without arguments that returns an iterator of blocks X or (X, y), arrays or DataFrames;
-            - a tf.data.Dataset of batches X or (X, y), where X may be a dict of columns;
+            - a tf.data.Dataset, or a keras.utils.PyDataset, of batches X or (X, y), where X may be a dict of columns;
             - a numpy.memmap of more than `buffer_size` rows.
         y : array-like of shape (n,), default=None
             Labels; -1 (or `unlabeled`), None, NaN and pd.NA mark rows without one. None: no row has a label. Of a DataFrame,
@@ -141,6 +159,9 @@ class GenerativeEstimator(BaseEstimator):
         sample_weight : array-like of shape (n,), default=None
             How often each row counts: weight 2 is a row given twice, weight 0 a row left out. None for rows read in blocks; a
             numpy.memmap is read as a whole with it.
+        validation_data : tuple (X, y), default=None
+            Rows and labels to judge each epoch by, for ``history_``, callbacks, and `early_stopping`, which then holds out no
+            training rows. y may be None or, of a DataFrame, the name of its column.
 
         Raises
         ------
@@ -160,7 +181,8 @@ class GenerativeEstimator(BaseEstimator):
 
         `predict` and all other methods that take X read it block by block as well, and return the answers for all rows.
         """
-        return self._fit(X, y, sample_weight, warm=self.warm_start and hasattr(self, "network_"))
+        warm = self.warm_start and hasattr(self, "network_")
+        return self._fit(X, y, sample_weight, warm=warm, validation_data=validation_data)
 
     @fit_context
     def partial_fit(
@@ -182,6 +204,7 @@ class GenerativeEstimator(BaseEstimator):
         """The four steps of every fit, of the estimator as it is at the first; until the last, it stays as it is."""
         check_threads()
         before = self._snapshot()
+        refuse_legacy_keras(before.get_params(deep=False))
         data = prepare(before, X, y, sample_weight, warm=warm, **given)
         network = before._build(data)
         prepared, goes_on = warm and before._prepared, hasattr(before, "n_iter_")
@@ -363,14 +386,21 @@ class GenerativeEstimator(BaseEstimator):
         """
         serialization.save(self, path)
 
+    def __sklearn_clone__(self):
+        unfitted = self._snapshot()
+        unfitted.callbacks = _detached(self.callbacks)
+        return super(GenerativeEstimator, unfitted).__sklearn_clone__()
+
     def __getstate__(self):
         """Plain data, for those who write no other: a fitted estimator is the bytes of its file."""
         state = super().__getstate__()
+        state = {**state, "callbacks": _detached(state["callbacks"])}
         return {"saved": serialization.to_bytes(self._snapshot())} if "network_" in state else state
 
     def __reduce_ex__(self, protocol):
         """What pickle and copies read: all attributes, whatever they are."""
         state = super().__getstate__()
+        state = {**state, "callbacks": _detached(state["callbacks"])}
         packed = serialization.pack_network(state) if "network_" in state else state
         return copyreg.__newobj__, (type(self),), packed
 
@@ -402,3 +432,8 @@ class GenerativeEstimator(BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.sparse = True
         return tags
+
+
+def _detached(callbacks):
+    """Copies of callbacks without the network of the last fit."""
+    return [detached_callback(callback) for callback in callbacks] if isinstance(callbacks, list) else callbacks

@@ -104,7 +104,9 @@ early_stopping : bool
 n_iter_no_change : int
     Epochs without improvement that early stopping waits for.
 callbacks : list of keras.callbacks.Callback
-    Passed to Keras in every stage.
+    Passed to Keras in every stage, each of which is a training of its own for them: a `CSVLogger` needs ``append=True`` to keep
+    more than the last. A learning rate that one of them sets holds to the end of the stage. Clones and pickles have copies of
+    them, which know no model. `network_.load_weights` reads what a `ModelCheckpoint` has written.
 augmentation : keras.layers.Layer
     Random changes that leave a row's class as it is, applied in training only, labelled and unlabelled rows alike: a Keras
     preprocessing layer, or a Sequential of several. Reads images (rows, height, width, channels), with values from 0 to 1
@@ -113,8 +115,9 @@ jit_compile : bool or "auto"
     Whether XLA compiles the training step. "auto" decides by the number of steps, and runs a handful eagerly.
 warm_start : bool
     Whether `fit` goes on from the weights of the last fit, with new labels, rows or classes; the scaling stays.
-verbose : int
-    As in Keras: 0 is silent, 1 a progress bar, 2 a line an epoch.
+verbose : int or "auto"
+    0 is silent, 1 one progress bar over all stages, 2 a line an epoch, on standard error; "auto" is 1 where that is a terminal
+    or a notebook, else 0.
 checkpoint : None, str or path-like
     Directory in which `fit` keeps its state, the last two of it: killed at any moment, the same `fit` on the same rows goes on
     from there and ends with the same bits. It may be shared by fits of other rows or parameters, as in a grid search. What a

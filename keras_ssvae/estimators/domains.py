@@ -30,8 +30,9 @@ class DomainMixin:
 
     @fit_context
     def fit(
-        self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None, domain: typing.Any = None
-    ) -> typing.Self:
+        self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None, domain: typing.Any = None,
+        validation_data: tuple | None = None,
+    ) -> typing.Self:  # fmt: skip
         """Fit the model to rows of which any number is labelled, from one domain or several.
 
         Parameters
@@ -41,6 +42,8 @@ class DomainMixin:
         domain : array-like of shape (n,), or str, default=None
             Where each row comes from: text or whole numbers, at least two different ones. Of a DataFrame also the name of a
             column, which is no feature then. Labels may be known in all domains or in some. None: one domain.
+        validation_data : tuple (X, y), default=None
+            As in `keras_ssvae.estimators.base.GenerativeEstimator.fit`; not beside domains.
 
         Raises
         ------
@@ -48,7 +51,7 @@ class DomainMixin:
             If something cannot be read, a domain is missing, there is only one, or X is read in blocks; the estimator is
             unchanged then.
         """
-        return self._fit_domains(X, y, sample_weight, domain)
+        return self._fit_domains(X, y, sample_weight, domain, validation_data=validation_data)
 
     @fit_context
     def partial_fit(
@@ -79,6 +82,8 @@ class DomainMixin:
                 f"The model was fitted {told} domain, and cannot go on {now} it; fit a new one (warm_start=False), or "
                 f"{'leave domain out' if codec is None else 'pass domain'}."
             )
+        if domain is not None and given.get("validation_data") is not None:
+            raise ValueError("validation_data must be None where domain is given: its rows have no domains.")
         if domain is not None:
             column = domain if isinstance(domain, str) else None
             X, domain = split_labels(X, domain, argument="domain")

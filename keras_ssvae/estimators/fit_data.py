@@ -11,13 +11,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from keras_ssvae._compat.sklearn import get_feature_names
-from keras_ssvae.data.containers import opened, split_labels
+from keras_ssvae.data.containers import has_column, opened, split_labels
 from keras_ssvae.data.domains import Domains
 from keras_ssvae.data.label_summary import LabelSummary, summarise_labels
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.data.rows import PreparedRows
-from keras_ssvae.data.schema import Schema
-from keras_ssvae.data.sources import open_source, take
+from keras_ssvae.data.schema import Schema, as_frame
+from keras_ssvae.data.sources import open_source, stack, take
 from keras_ssvae.data.streaming import RowStream
 from keras_ssvae.data.survey import SourceSummary
 from keras_ssvae.data.tables import TablePreprocessor
@@ -44,6 +44,7 @@ class FitData:
     distances: np.ndarray | None  # how far domains lie apart, if rows have any
     extra: dict  # what `fit` was given for the estimator's extra arrays
     stream: RowStream | None  # where the rows that are not in memory come from
+    held_out: tuple[PreparedRows, np.ndarray] | None  # rows and weights to judge by that the user gave
     columns: dict  # n_features_in_ and, where X has names, feature_names_in_
     label_column: str | None  # the name of the column that was y
     goes_on: bool  # whether the fit adds to the ones before it: `partial_fit` of a fitted estimator
@@ -53,11 +54,11 @@ class FitData:
 
 def prepare(
     estimator: typing.Any, X: typing.Any, y: typing.Any, sample_weight: typing.Any, *, warm: bool, classes: typing.Any = None,
-    one_pass: bool = False, **extra: typing.Any,
+    one_pass: bool = False, validation_data: typing.Any = None, **extra: typing.Any,
 ) -> FitData:  # fmt: skip
     """Read, check and encode the rows of a fit: X, y, sample_weight and classes as in `GenerativeEstimator.partial_fit`, `warm`
-    and `one_pass` as in `FitData`, `extra` for the estimator's ``_extra_arrays``. The estimator is read and not changed. Raises
-    a ValueError if something cannot be read."""
+    and `one_pass` as in `FitData`, `validation_data` as in `fit`, `extra` for the estimator's ``_extra_arrays``. The estimator
+    is read and not changed. Raises a ValueError if something cannot be read."""
     random_state = estimator.random_state
     if estimator.checkpoint is not None and not one_pass:
         open_directory(estimator.checkpoint)
@@ -92,15 +93,40 @@ def prepare(
     evidence, advice, apart = _evidence(table, rows, weight, codec.n_classes, domain, asks)
     if evidence is not None:
         rows, summary = rows.joined(advice=advice), dataclasses.replace(summary, advised=True)
-    stream = None
+    block = functools.partial(_block, estimator, table, codec, evidence is not None, extra)
+    stream = held_out = None
     if source is not None and sample_weight is not None:  # there are more rows than those in memory
-        block = functools.partial(_block, estimator, table, codec, evidence is not None, extra)
         stream = RowStream(source, block, estimator.buffer_size, rows, stands_for, weight)
+    if validation_data is not None:
+        judged = block(*_validation_rows(validation_data, table, label_column))
+        if judged.observed is None and rows.observed is not None:
+            judged = judged.joined(observed=np.ones_like(judged.x))
+        held_out = judged, np.ones(len(judged))
     goes_on = warm and one_pass
     return FitData(
-        table, codec, rows, weight, summary, seeds, evidence, apart, extra, stream, columns, label_column, goes_on, warm,
-        one_pass,
+        table, codec, rows, weight, summary, seeds, evidence, apart, extra, stream, held_out, columns, label_column, goes_on,
+        warm, one_pass,
     )  # fmt: skip
+
+
+def _validation_rows(validation_data, table, label_column):
+    """The rows and labels of `validation_data`, with the columns of a fitted table."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise ValueError(f"validation_data must be a tuple (X, y); got {validation_data!r:.100}.")
+    X, y = validation_data
+    X = opened(X)
+    X, y = split_labels(X, label_column if y is None and has_column(X, label_column) else y)
+    source = open_source(X, y)
+    if source is not None:
+        X, y = map(stack, zip(*source.blocks(), strict=True))
+    frame, names = as_frame(X), table.schema_.names
+    given = names if frame is None or names is None else frame.columns
+    if names is not None and list(given) != list(names):
+        raise ValueError(f"validation_data must have the columns of X, {list(names)[:20]}; got {list(given)[:20]}.")
+    shape = np.shape(X)[1:]
+    if shape != table.row_shape_:
+        raise ValueError(f"validation_data has rows of shape {shape}; those of X have {table.row_shape_}.")
+    return X, y
 
 
 def _block(estimator, table, codec, advised, extra, X, y):

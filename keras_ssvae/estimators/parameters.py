@@ -63,6 +63,17 @@ def estimator(cls: T) -> T:
     return register(made) if getattr(made, "_network_class", None) is not None else made
 
 
+def refuse_legacy_keras(params: dict) -> None:
+    """Raise a TypeError where a parameter is an object of tf_keras, the Keras that TensorFlow Probability is written for."""
+    for name, value in params.items():
+        for part in value if isinstance(value, (list, tuple)) else [value]:
+            if any(base.__module__.partition(".")[0] == "tf_keras" for base in type(part).__mro__):
+                raise TypeError(
+                    f"{name} is a {type(part).__name__} of tf_keras (Keras 2); networks here are those of Keras 3. Make it by "
+                    "`import keras` in place of tf_keras."
+                )
+
+
 def layer_sizes(params: dict, name: str) -> tuple[int, ...]:
     """The parameter `name`, units by layer in a sequence, as a tuple of Python's integers; a ValueError if it is none."""
     sizes = params[name]

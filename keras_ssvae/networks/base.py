@@ -106,6 +106,9 @@ class Network(TrainableModel):
 
     # What all share
 
+    def get_config(self) -> dict:
+        return {}  # so that `keras.callbacks.ModelCheckpoint` can write it, for `load_weights` to read
+
     def set_constants(self, **values: typing.Any) -> None:
         """Set numbers that the data decide and training does not, as variables of the namespace `constants`."""
         vars(self.constants).update((name, constant_variable(name, value)) for name, value in values.items())

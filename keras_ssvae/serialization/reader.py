@@ -1,8 +1,11 @@
 """A tree and members -> values: the opposite of `writer.py`. Only what stands here is ever called."""
 
+import datetime
+import decimal
 import io
 import math
 import typing
+import uuid
 
 import numpy as np
 import pandas as pd
@@ -73,8 +76,15 @@ class Reader:
                 return pd.Index(_checked(values, list), dtype=dtype).set_names(_checked(names, list))
             case "interval":
                 return pd.Interval(*self.value(content))
+            case "decimals":
+                precision, scale = content
+                import pyarrow
+
+                return pd.ArrowDtype(pyarrow.decimal128(_checked(precision, int), _checked(scale, int)))
             case "missing":
                 return pd.NA
+            case "date" | "time" | "timestamp" | "timedelta" | "period" | "uuid" | "decimal":
+                return _moment(tag, content)
             case "objects":
                 out = np.empty(len(_checked(content, list)), object)
                 out[:] = self.value(content)
@@ -174,6 +184,28 @@ def _after(made):
     if check is not None:
         check()
     return made
+
+
+def _moment(tag, content):
+    """A date, a time, a period, or another value that is made of a short text."""
+    texts = content if isinstance(content, list) else [content]
+    require(all(type(text) in (str, int) and len(str(text)) < 100 for text in texts), f"{content!r:.60} is no {tag}")
+    match tag, *texts:
+        case "date", str(text):
+            return datetime.date.fromisoformat(text)
+        case "time", str(text):
+            return datetime.time.fromisoformat(text)
+        case "timestamp", str(text), str(unit):
+            return pd.Timestamp(text).as_unit(unit)
+        case "timedelta", str(text), str(unit):
+            return pd.Timedelta(text).as_unit(unit)
+        case "period", int(ordinal), str(freq):
+            return pd.Period(ordinal=ordinal, freq=freq)
+        case "uuid", str(text):
+            return uuid.UUID(text)
+        case "decimal", str(text):
+            return decimal.Decimal(text)
+    raise ValueError(f"{content!r:.60} is no {tag}")
 
 
 def _checked(value, kind):

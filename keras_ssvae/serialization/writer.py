@@ -1,8 +1,11 @@
 """Values -> a tree for JSON, and members for what JSON cannot hold. A tagged value is a dict with the one key of its tag."""
 
+import datetime
+import decimal
 import io
 import os
 import typing
+import uuid
 
 import keras
 import numpy as np
@@ -87,6 +90,21 @@ class Writer:
             return {"categories": [self.tree(value.categories, where), bool(value.ordered)]}
         if isinstance(value, (np.dtype, pd.api.extensions.ExtensionDtype)) and _dtype_name(value) is not None:
             return {"dtype": _dtype_name(value)}
+        decimals = getattr(value, "pyarrow_dtype", None)
+        if decimals is not None and str(decimals).startswith("decimal128"):
+            return {"decimals": [decimals.precision, decimals.scale]}
+        if isinstance(value, pd.Timestamp):
+            return {"timestamp": [value.isoformat(), value.unit]}
+        if isinstance(value, pd.Timedelta):
+            return {"timedelta": [value.isoformat(), value.unit]}
+        if isinstance(value, pd.Period):
+            return {"period": [value.ordinal, value.freqstr]}
+        if isinstance(value, uuid.UUID):
+            return {"uuid": value.hex}
+        if type(value) in (datetime.date, datetime.time):
+            return {type(value).__name__: value.isoformat()}
+        if isinstance(value, decimal.Decimal):
+            return {"decimal": str(value)}
         if isinstance(value, pd.Interval):
             return {"interval": self.tree([value.left, value.right, value.closed], where)}
         return {"missing": None} if value is pd.NA else None

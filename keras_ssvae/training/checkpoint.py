@@ -162,10 +162,12 @@ def fit_key(network: Network, data: typing.Any, config: TrainingConfig) -> str:
     digest = hashlib.blake2b(digest_size=12)
     settings = {name: value for name, value in vars(config).items() if name not in OF_NO_EFFECT}
     surroundings = keras_ssvae.__version__, keras.config.floatx(), keras.config.dtype_policy().name
-    watched = bool(config.callbacks), bool(config.verbose)  # Keras' `fit` makes other chunks
+    watched = bool(config.callbacks)  # Keras' `fit` makes other chunks
     told = {name: _described(value) for name, value in settings.items()}
     digest.update(repr((type(network).__qualname__, sorted(told.items()), surroundings, watched)).encode())
-    for name, values in (*sorted(data.rows.arrays.items()), ("weight", data.weight), *_named(network.variables)):
+    held_out = () if data.held_out is None else (*sorted(data.held_out[0].arrays.items()), ("held out", data.held_out[1]))
+    rows = *sorted(data.rows.arrays.items()), ("weight", data.weight), *held_out
+    for name, values in (*rows, *_named(network.variables)):
         array = np.ascontiguousarray(values)
         digest.update(repr((name, array.shape, array.dtype.str)).encode())
         digest.update(array.reshape(-1).view(np.uint8).data)  # without a copy of the rows

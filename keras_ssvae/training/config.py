@@ -51,7 +51,7 @@ class TrainingConfig:
     callbacks: list | None = None
     augmentation: typing.Any = None
     jit_compile: bool | str = "auto"
-    verbose: int = 0
+    verbose: int | str = 0
     checkpoint: typing.Any = None
     checkpoint_minutes: float = 0.0
     seed: int = 0

@@ -13,23 +13,26 @@ LARGE = 20_000  # weights of a variable, from which on copying them costs more t
 
 
 def make_optimizer(
-    optimizer: str | keras.optimizers.Optimizer, rate: float, total_steps: tf.Variable | None, opposed: bool = False
-) -> keras.optimizers.Optimizer:
+    optimizer: str | keras.optimizers.Optimizer, rate: float, total_steps: tf.Variable | None, opposed: bool = False,
+    settable: tuple[tf.Variable, tf.Variable] | None = None,
+) -> keras.optimizers.Optimizer:  # fmt: skip
     """A fresh optimizer of the user's choice: a copy of the one given, or by name with this learning rate.
 
     The rate falls towards the end of `total_steps`, None keeps it constant. One that plays against others has no momentum.
-    Under the policy "mixed_float16" the loss is scaled, or small gradients would vanish.
+    `settable` are the arguments `steps_done` and `given` of a `SettableRate`, where callbacks may set the rate. Under the
+    policy "mixed_float16" the loss is scaled, or small gradients would vanish.
     """
-    made = _copy_or_make(optimizer, rate, total_steps, opposed)
+    made = _copy_or_make(optimizer, rate, total_steps, opposed, settable)
     in_half_precision = keras.config.dtype_policy().compute_dtype == "float16"
     return keras.optimizers.LossScaleOptimizer(made) if in_half_precision else made
 
 
-def _copy_or_make(optimizer, rate, total_steps, opposed):
+def _copy_or_make(optimizer, rate, total_steps, opposed, settable):
     if not isinstance(optimizer, str):
         return type(optimizer).from_config(optimizer.get_config())
     name = optimizer.lower()
-    config = {"learning_rate": rate if total_steps is None else LateDrop(rate, total_steps)}
+    planned = rate if total_steps is None else LateDrop(rate, total_steps)
+    config = {"learning_rate": planned if settable is None else SettableRate(planned, *settable)}
     if name == "adamw":
         config["weight_decay"] = 1e-3
     if opposed and "adam" in name:
@@ -58,6 +61,36 @@ class LateDrop(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict:
         return {"rate": self.rate, "total_steps": float(self.total_steps)}
+
+
+class SettableRate:
+    """A learning rate that is as planned until a callback sets it, and then what was set, to the end of the stage.
+
+    Keras lets nobody set the rate of an optimizer that was made with one of its schedules. What it lets be set is a function
+    without arguments that has a method `assign`.
+
+    Parameters
+    ----------
+    planned : float or LearningRateSchedule
+        The rate, or the rate at each step.
+    steps_done : Variable
+        Optimizer steps so far.
+    given : Variable
+        The rate that was set, NaN where none was; those of players of one game share it.
+    """
+
+    def __init__(
+        self, planned: float | keras.optimizers.schedules.LearningRateSchedule, steps_done: tf.Variable, given: tf.Variable
+    ):
+        self.planned, self.steps_done, self.given = planned, steps_done, given
+
+    def __call__(self) -> tf.Tensor:
+        planned = self.planned(self.steps_done) if callable(self.planned) else self.planned
+        return tf.where(tf.math.is_nan(self.given), planned, self.given)
+
+    def assign(self, value: float) -> None:
+        """Set the rate."""
+        self.given.assign(value)
 
 
 @keras.saving.register_keras_serializable("keras_ssvae")
@@ -141,5 +174,6 @@ class FlatAdamW(keras.optimizers.Optimizer):
     def get_config(self) -> dict:
         rate = learning_rate_of(self)
         is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+        rate = rate if is_schedule else self.learning_rate
         own = {name: getattr(self, name) for name in ("weight_decay", "beta_1", "beta_2", "epsilon")}
         return {"learning_rate": keras.optimizers.schedules.serialize(rate) if is_schedule else float(rate), **own}

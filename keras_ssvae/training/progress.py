@@ -70,6 +70,8 @@ class StageProgress:
         Epochs without improvement after which to stop, and go back to the best; None trains to the end.
     keep : function or None, default=None
         Called with the progress after every epoch of which the weights are known.
+    tell : function or None, default=None
+        Called with the means of every epoch.
 
     Attributes
     ----------
@@ -83,9 +85,9 @@ class StageProgress:
 
     def __init__(
         self, step: TrainingStep, monitor: str = "loss", patience: int | None = None,
-        keep: Callable[[StageProgress], None] | None = None,
+        keep: Callable[[StageProgress], None] | None = None, tell: Callable[[dict], None] | None = None,
     ):  # fmt: skip
-        self.step, self.monitor, self.patience, self._keep = step, monitor, patience, keep
+        self.step, self.monitor, self.patience, self._keep, self._tell = step, monitor, patience, keep, tell
         self.record: dict[str, list[float]] = {}
         self.weights = step.network.get_weights()
         self.best, self.best_weights, self.waited = math.inf, self.weights, 0
@@ -101,6 +103,8 @@ class StageProgress:
             return True
         for name, value in means.items():
             self.record.setdefault(name, []).append(value)
+        if self._tell is not None:
+            self._tell(means)
         if self.step.is_ahead:  # the weights are those of a later epoch
             return False
         self.weights = self.step.network.get_weights()
@@ -115,6 +119,11 @@ class StageProgress:
     def is_over(self) -> bool:
         """Whether it is not worth while to go on."""
         return self.patience is not None and self.waited >= self.patience and self.epochs > 1
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The number of the best epoch, from 1, where training goes back to it; else None."""
+        return None if self.patience is None or not self.epochs else self.record[self.monitor].index(self.best) + 1
 
     def go_on(self, record: dict[str, list[float]], best: float, best_weights: list[np.ndarray], waited: int) -> None:
         """Start from what another progress of the same stage had come to."""
@@ -158,5 +167,6 @@ class EndOfEpoch(keras.callbacks.Callback):
         self.progress = progress
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if self.progress.end_epoch(logs or {}):
+        terms = {"loss", *self.progress.step.term_names}  # callbacks may have told Keras of more, a learning rate for one
+        if self.progress.end_epoch({k: v for k, v in (logs or {}).items() if k.removeprefix("val_") in terms}):
             self.model.stop_training = True

@@ -64,8 +64,8 @@ class TrainingStep:
         self._functions = collections.OrderedDict() if functions is None else functions
         self.noise = Noise(network.seed)  # it starts where the network's dry call would leave it
         self.noise.state.assign_add([0, sum(network.held.draws.values())])
-        # optimizer steps of the stage so far, and planned
-        self.steps_done, self.total_steps = tf.Variable(0.0, trainable=False), tf.Variable(1.0, trainable=False)
+        # optimizer steps of the stage so far, and planned; and the learning rate that a callback has set, if any
+        self.steps_done, self.total_steps, self.given_rate = (tf.Variable(v, trainable=False) for v in (0.0, 1.0, math.nan))
         self._ahead: collections.deque = collections.deque()
         self.fault: str | None = None  # what is not finite, in words, since when training has stopped
         self.first_loss = math.nan  # of the stage
@@ -79,6 +79,7 @@ class TrainingStep:
         """
         self.total_steps.assign(total_steps)
         self.steps_done.assign(0)
+        self.given_rate.assign(math.nan)
         self.noise.state.assign_add([0, self.network.held.draws[stage.name]])
         names = list(dict.fromkeys(["loss", *self.network.held.terms[stage.name]]))
         optimizers = {objective: make_optimizer() for objective in stage.objectives}
@@ -193,7 +194,8 @@ class TrainingStep:
     def _state(self):
         """All variables that a step reads or writes."""
         optimizers = self._prepared.optimizers.values()
-        own = self.noise.state, self.steps_done, self.total_steps, *(v for optimizer in optimizers for v in optimizer.variables)
+        own = *(v for optimizer in optimizers for v in optimizer.variables), self.given_rate
+        own = self.noise.state, self.steps_done, self.total_steps, *own
         return [*self.network.weights, *self.network.constant_variables(), *own]
 
     # What is traced

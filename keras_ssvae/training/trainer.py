@@ -9,7 +9,7 @@ import typing
 import numpy as np
 import pandas as pd
 
-from keras_ssvae._compat.keras import isolated_seed
+from keras_ssvae._compat.keras import isolated_seed, noting_changes
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import BatchSampler
 from keras_ssvae.data.streaming import StreamingSampler
@@ -21,6 +21,7 @@ from keras_ssvae.training.config import TrainingConfig
 from keras_ssvae.training.held_out import held_out_chunks, split_validation
 from keras_ssvae.training.optimizers import make_optimizer
 from keras_ssvae.training.progress import EndOfEpoch, FitInterrupted, StageProgress
+from keras_ssvae.training.reporting import Report
 from keras_ssvae.training.step import Execution
 from keras_ssvae.training.step_cache import StepCache
 
@@ -38,6 +39,7 @@ class TrainingData(typing.Protocol):
     rows: PreparedRows
     weight: np.ndarray
     stream: typing.Any
+    held_out: tuple[PreparedRows, np.ndarray] | None  # rows and weights to judge by that the user gave
 
 
 def train(
@@ -45,7 +47,7 @@ def train(
 ) -> pd.DataFrame:
     """Train all stages of a network; the history has one row an epoch.
 
-    Its columns are "stage", "loss" and the terms, in nats a row, and with early stopping "val_...".
+    Its columns are "stage", "loss" and the terms, in nats a row, and "val_..." where rows are held out.
 
     Parameters
     ----------
@@ -68,8 +70,8 @@ def train(
         In place of a KeyboardInterrupt, once an epoch is done; the network is as of its end.
     """
     rng = np.random.RandomState(config.seed)
-    rows, weight, held_out = data.rows, data.weight, None
-    if config.early_stopping and not config.one_pass:
+    rows, weight, held_out = data.rows, data.weight, data.held_out
+    if config.early_stopping and not config.one_pass and held_out is None:
         training, validation = split_validation(rows.y, config.validation_fraction, rng)
         held_out, rows, weight = (rows[validation], weight[validation]), rows[training], weight[training]
     if config.augmentation is not None and rows.observed is not None and network.image_shape:
@@ -77,9 +79,9 @@ def train(
     augmentation_seed = None if config.augmentation is None else rng.randint(2**30)
     make_sampler = BatchSampler if data.stream is None else functools.partial(StreamingSampler, data.stream)
     telling = contextlib.nullcontext() if data.stream is None else data.stream.telling()
-    with cache.lend(network, config) as step, telling:
+    with cache.lend(network, config) as step, telling, noting_changes(config.callbacks or []):
         run = _Run(step, held_out, config, checkpoint)
-        with run.keeping():
+        with contextlib.closing(run.report), run.keeping():
             for stage in run.stages:
                 augment = None
                 if augmentation_seed is not None:  # a new one each, since the sampler of the last stage may have drawn ahead
@@ -107,6 +109,7 @@ class _Run:
         self.stages = complete_stages(step.network, config.prepared)
         self.records, self.starts, self.progress = [], [], None  # of the stages that are done; and of the one that trains
         self.state = None if checkpoint is None else checkpoint.read()
+        self.report = Report(config.verbose)
 
     def start(self):
         """Begin a stage, or come to it again on the way to where the fit was."""
@@ -125,26 +128,32 @@ class _Run:
         self.records.append(self.state.records[number])
         return True
 
+    def _planned(self, stage, epochs):
+        """The epochs of a stage, of those of all stages."""
+        return 1 if self.config.one_pass else max(1, round(epochs * stage.share / sum(s.share for s in self.stages)))
+
     def train(self, stage, sampler, rows):
         """Train one stage."""
         step, config, spec = self.step, self.config, self.network.held.spec
         chunks, steps = sampler.chunks()
-        epochs = number_of_epochs(config, sampler.steps_per_epoch, "observed" in spec, "advice" in spec)
-        epochs = 1 if config.one_pass else max(1, round(epochs * stage.share / sum(s.share for s in self.stages)))
-        is_watched = bool(config.callbacks or config.verbose)  # between two epochs
+        of_all = number_of_epochs(config, sampler.steps_per_epoch, "observed" in spec, "advice" in spec)
+        epochs, later = self._planned(stage, of_all), self.stages[len(self.records) + 1 :]
+        is_watched = bool(config.callbacks)  # between two epochs
         chunk_epochs = 1 if is_watched or self.held_out is not None else sampler.joint_epochs(epochs)
         total_steps, rate = epochs * chunks * steps, config.learning_rate * stage.learning_rate
         until = None if config.one_pass else step.total_steps
         execution = execution_of(stage, config, total_steps, sampler.n_labeled, step.is_shared)
-        make = functools.partial(make_optimizer, config.optimizer, rate, until, stage.opposed)
+        settable = (step.steps_done, step.given_rate) if is_watched else None
+        make = functools.partial(make_optimizer, config.optimizer, rate, until, stage.opposed, settable)
         step.prepare(stage, execution, make, total_steps, chunk_epochs)
         progress, held_out = self._progress()
+        self.report.begin(stage.name, epochs, sum(self._planned(s, of_all) for s in later), progress.epochs)
         if not (progress.is_over or progress.epochs == epochs):
             skipped = progress.epochs * chunks // chunk_epochs
             if is_watched:
                 self.network.fit(
                     sampler.dataset(epochs, chunk_epochs).skip(skipped), initial_epoch=progress.epochs, epochs=epochs,
-                    steps_per_epoch=chunks, verbose=int(config.verbose), validation_data=held_out, shuffle=False,
+                    steps_per_epoch=chunks, verbose=0, validation_data=held_out, shuffle=False,
                     callbacks=[*(config.callbacks or []), EndOfEpoch(progress)],
                 )  # fmt: skip
             else:
@@ -153,6 +162,7 @@ class _Run:
                     next(stream)
                 step.run(stream, epochs - progress.epochs, chunks, progress.end_epoch, held_out)
         progress.finish(stage, epochs, functools.partial(_likely_cause, config, self.network, rows))
+        self.report.end(progress.best_epoch)
         self.records.append(progress.record)
         self.progress = None
 
@@ -163,8 +173,9 @@ class _Run:
             rows, weight = self.held_out
             by_label = (rows.y >= 0).sum() >= ENOUGH_LABELS and self.network.monitors_labels(self.step.term_names)
             chunks = held_out_chunks(rows, weight, by_label, config.batch_size)
-            monitor, patience = "val_classification" if by_label else "val_loss", config.n_iter_no_change
-        self.progress = StageProgress(self.step, monitor, patience, self._keep)
+            if config.early_stopping:
+                monitor, patience = "val_classification" if by_label else "val_loss", config.n_iter_no_change
+        self.progress = StageProgress(self.step, monitor, patience, self._keep, self.report.epoch)
         if self.state is not None:
             _assign(self.step.variables(), self.state.variables)
             self.step.first_loss = self.state.first_loss

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from keras_ssvae.data.column_base import ColumnWarning
 from keras_ssvae.data.column_kinds import choose_kind, kind_names, standardisation
 from keras_ssvae.data.schema import Schema
-from keras_ssvae.data.schema_columns import ColumnWarning
 from keras_ssvae.data.tables import ExtremeValueWarning, TablePreprocessor
 from keras_ssvae.likelihoods.kinds import ColumnGroup
 

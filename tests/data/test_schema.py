@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from columns import BERLIN, COLUMNS, EAST, WITHOUT_GAPS, WORDS, N, objects, texts, with_gaps
 
-from keras_ssvae.data import schema_columns
+from keras_ssvae.data import time_columns
+from keras_ssvae.data.column_base import ColumnWarning
+from keras_ssvae.data.number_columns import cast
 from keras_ssvae.data.schema import Schema, as_frame
-from keras_ssvae.data.schema_columns import ColumnWarning, Identifiers, Levels, cast
+from keras_ssvae.data.schema_columns import Identifiers, Levels
 
 MARKS = {"None": None, "NaN": np.nan, "NA": pd.NA, "NaT": pd.NaT}
 GAPPY = [name for name in COLUMNS if name not in WITHOUT_GAPS]
@@ -186,7 +188,7 @@ def test_dates_of_which_the_day_could_be_the_month_come_back_as_they_were(text):
 def test_the_format_of_dates_is_found_without_a_warning(texts, date_format):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert schema_columns._date_format(pd.Series(texts)) == date_format
+        assert time_columns.date_format(pd.Series(texts)) == date_format
 
 
 @pytest.mark.parametrize("text", ["20-30", "10.10.10", "A1", "May", "12345", "12:30", "1.5", "2020-01", "192.168.0.1", ""])
