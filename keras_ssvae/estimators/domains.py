@@ -30,8 +30,8 @@ class DomainMixin:
 
     @fit_context
     def fit(
-        self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None, domain: typing.Any = None,
-        validation_data: tuple | None = None,
+        self, X: typing.Any, y: typing.Any = None, sample_weight: npt.ArrayLike | None = None,
+        validation_data: tuple | None = None, domain: typing.Any = None,
     ) -> typing.Self:  # fmt: skip
         """Fit the model to rows of which any number is labelled, from one domain or several.
 
@@ -39,11 +39,11 @@ class DomainMixin:
         ----------
         X, y, sample_weight : as in `keras_ssvae.estimators.base.GenerativeEstimator.fit`
             Rows, labels, and how often each row counts.
+        validation_data : tuple (X, y), default=None
+            As in `keras_ssvae.estimators.base.GenerativeEstimator.fit`; not beside domains.
         domain : array-like of shape (n,), or str, default=None
             Where each row comes from: text or whole numbers, at least two different ones. Of a DataFrame also the name of a
             column, which is no feature then. Labels may be known in all domains or in some. None: one domain.
-        validation_data : tuple (X, y), default=None
-            As in `keras_ssvae.estimators.base.GenerativeEstimator.fit`; not beside domains.
 
         Raises
         ------
