@@ -16,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("tests/data", "tests/likelihoods", "tests/nn", "tests/networks/test_inference.py", "tests/serialization")
-TOOLS = ("pytest", "hypothesis", "pyarrow", "matplotlib")
+TOOLS = ("pytest", "hypothesis")
+EXTRAS = ("pyarrow>=17", "matplotlib>=3.8")  # of setup.cfg; the newest pyarrow cannot be imported beside NumPy 1
 COLUMNS = """
 import numpy as np, pandas as pd, keras_ssvae as ks
 rng = np.random.RandomState(0)
@@ -55,7 +56,7 @@ def requirements(newest: bool) -> list[str]:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     lines = [line for line in setup["options"]["install_requires"].splitlines() if line and not line.startswith("#")]
-    return [re.split("[><=]", line)[0] if newest else oldest(line) for line in lines]
+    return [re.split("[><=]", line)[0] if newest else oldest(line) for line in (*lines, *EXTRAS)]
 
 
 def oldest(line: str) -> str:

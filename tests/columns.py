@@ -55,7 +55,6 @@ NUMBERS = {
     "whole objects": objects(range(N)),
     "objects": objects(fractions()),
     "objects, some whole": objects([1, 2.5] * 6),
-    "decimals": objects([decimal.Decimal("1.25")] * N),
 }
 TRUTHS = {
     "bool": pd.Series([True, False] * 6),

@@ -137,7 +137,7 @@ COLUMNS = {  # values of each kind, and what holds of values that come back
     "Int64": [(pd.Series(R.randint(0, 99, N), dtype="Int64").where(DAYS > DAYS.median()), lambda values: True)],
     "float64": [
         (MONEY, *CENTS),
-        (MONEY * 100, lambda values: has_places(values, 0)),
+        ((MONEY * 100).round(), lambda values: has_places(values, 0)),
         (pd.Series(R.standard_normal(N)), lambda v: True),
     ],
     "float32": [(MONEY.astype("f4"), *CENTS)],
@@ -162,7 +162,7 @@ COLUMNS = {  # values of each kind, and what holds of values that come back
     "text": [(pd.Series(R.choice(list("abc"), N)), lambda values: values.isin(list("abc")).all())],
     "category": [
         (pd.Series(R.choice(list("abc"), N), dtype="category"), lambda values: True),
-        (pd.Series([f"level {i % 120}" for i in range(3 * N)], dtype="category"), lambda values: True),
+        (pd.Series(pd.Categorical(R.choice(list("abc"), N), list("cba"), ordered=True)), lambda values: True),
     ],
     "category of dates": [
         (pd.Series(pd.Categorical(DAYS.dt.to_period("M"))), lambda values: True),
@@ -209,8 +209,8 @@ def test_a_column_comes_back_in_its_dtype_and_on_its_grid(column, is_as_given):
     drawn = numbers[R.permutation(len(numbers))] * 0.5 + numbers * 0.5  # between values that there are
     drawn = schema.write(drawn)["column"].dropna()
     assert drawn.dtype == column.dtype and is_as_given(drawn)
-    gap = schema.write(np.array([[np.nan], numbers[-1]]))["column"]
-    assert pd.isna(gap[0]) or column.dtype.kind in "biu"
+    if column.dtype != "int64" and column.dtype != bool:
+        assert pd.isna(schema.write(np.array([[np.nan], numbers[-1]]))["column"][0])
     filled = schema.fill(pd.DataFrame({"column": column.where(np.arange(len(column)) > 9)}), numbers)["column"]
     assert filled.map(type).nunique() == column.dropna().map(type).nunique() or column.hasnans
 
@@ -236,6 +236,16 @@ def test_big_endian_columns(dtype):
     )
     frame = pd.DataFrame({"a": values.astype(dtype), "b": values[::-1].astype(dtype)})
     np.testing.assert_array_equal(given.transform(frame), plain.transform(frame.astype(dtype[1:])))
+
+
+def test_a_category_of_many_levels_keeps_the_most_frequent():
+    column = pd.Series([f"level {i % 120}" for i in range(400)], dtype="category")  # the first forty are there four times
+    with pytest.warns(ks.data.column_base.ColumnWarning, match="column 'c' has 120 categories; all but the 100 most frequent"):
+        schema = Schema().fit(pd.DataFrame({"c": column}))
+    frame = pd.DataFrame({"c": column})
+    back = schema.write(schema.read(frame))["c"]
+    assert back.dtype == column.dtype and back.nunique() == 100
+    assert (back.dropna() == column[back.notna()]).all() and back[:40].notna().all()
 
 
 def names_of(warned):
@@ -268,7 +278,7 @@ def test_numbers_as_text_are_called_numbers(form):
     ("values", "message"),
     [
         ([datetime.time(1, tzinfo=datetime.UTC)] * 3, "column 'c' holds times of day with a zone; convert them"),
-        ([pd.Period("2024-01", "M"), pd.Period("2024", "Y")], "column 'c' holds periods of several lengths.*; convert them"),
+        ([pd.Period("2024-01", "M"), pd.Period("2024", "Y")], "column 'c' holds Period.* Convert it by"),
         ([{1}, {2}], "column 'c' holds .* Convert it by"),
     ],
 )

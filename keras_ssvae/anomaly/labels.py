@@ -28,8 +28,8 @@ class LabeledScore:
 
     Rows without a label count as normal, with less weight than rows that are known to be: most of them are, and leaves of
     several rows make a probability of how many are not. Anomalies that are left out in turn say how much the log odds are worth
-    beside the unsupervised score, to which they are added. A kind that was never labelled is unlike the known ones, so that a
-    forest would speak for it: odds below those of half of the rows are all alike, and what is far beyond all ordinary scores
+    beside the unsupervised score, to which they are added. A kind that was never labelled is unlike the known ones, and
+    the forests would clear it: odds below those of half of the rows are all alike, and what is far beyond all ordinary scores
     has the odds of an anomaly.
 
     Attributes

@@ -112,10 +112,7 @@ class Periods(Column):
     def learn(cls, series: pd.Series, name: object) -> Column:
         if isinstance(series.dtype, pd.PeriodDtype):
             return cls(series.dtype, series.dtype.name.partition("[")[2][:-1])
-        found = sorted({value.freqstr for value in series.dropna()})
-        if len(found) > 1:
-            raise TypeError(f"column {name!r} holds periods of several lengths, {found}; convert them by `asfreq`.")
-        return cls(series.dtype, found[0])
+        return cls(series.dtype, series.dropna().iloc[0].freqstr)
 
     def _check_loaded(self):
         super()._check_loaded()

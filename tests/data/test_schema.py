@@ -38,8 +38,7 @@ def test_columns_come_back_to_the_last_digit(name):
     assert values.shape == (N, 1)
     assert type(schema.columns[0]) is kind
     back = schema.write(values, frame.index)
-    expected = frame.astype(float).astype(object) if name == "decimals" else frame  # of objects, the value comes back
-    pd.testing.assert_frame_equal(back, expected, check_exact=True)
+    pd.testing.assert_frame_equal(back, frame, check_exact=True)
     pd.testing.assert_frame_equal(frame, before)
 
 
@@ -55,7 +54,7 @@ def test_gaps_are_no_numbers_and_come_back_as_gaps(name, mark):
     back = schema.write(values[:, None])["c"]
     assert back.dtype == gappy.dtype
     np.testing.assert_array_equal(back.isna(), missing)
-    assert back[~missing].tolist() == gappy[~missing].tolist() or name == "decimals"
+    assert back[~missing].tolist() == gappy[~missing].tolist()
 
 
 @pytest.mark.parametrize("name", GAPPY)
@@ -285,7 +284,7 @@ def test_a_hundred_categories_are_not_too_many(recwarn):
 # Containers
 
 
-ALL = pd.DataFrame({name: series for name, (series, _) in COLUMNS.items() if name != "decimals"})
+ALL = pd.DataFrame({name: series for name, (series, _) in COLUMNS.items()})
 INDEXES = {
     "unordered": pd.Index(np.random.RandomState(0).permutation(N)),
     "twice the same": pd.Index([1, 2] * 6),
@@ -396,9 +395,7 @@ REFUSED = {
     "complex objects": (objects([1j, 2]), ValueError, "Complex data not supported: column 'odd'"),
     "dict": (objects([{}, 1]), TypeError, r"column 'odd' holds \{\} of type dict; every argument must be a string, .* number"),
     "list": (objects([[1], "a"]), TypeError, r"column 'odd' holds \[1\] of type list"),
-    "time of day": (objects([datetime.time(5), None]), TypeError, r"column 'odd' holds datetime.time\(5, 0\) of type time"),
-    "interval": (pd.interval_range(0, 2), TypeError, "column 'odd' has dtype interval.*; accepted are numbers, truth values"),
-    "period": (pd.period_range("2020", periods=2, freq="M"), TypeError, "column 'odd' has dtype period"),
+    "bytes of a set": (objects([{1}, None]), TypeError, r"column 'odd' holds \{1\} of type set.*`astype\(str\)`"),
     "sparse": (pd.arrays.SparseArray([0, 1]), TypeError, "Sparse data was passed: column 'odd' .* `.sparse.to_dense"),
 }
 
@@ -419,7 +416,7 @@ def test_a_column_of_an_array_is_named_by_its_position():
 
 @pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES)
 def test_fill_fills_gaps_and_leaves_all_else(index):
-    columns = {name: with_gaps(name)[0] for name in GAPPY if name != "decimals"}
+    columns = {name: with_gaps(name)[0] for name in GAPPY}
     frame = pd.DataFrame(columns).set_axis(index)
     before = frame.copy(deep=True)
     schema = Schema().fit(frame)
