@@ -58,7 +58,7 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         1 of training rows above the threshold, 0 of others.
     members_, labeled_ : Members, and LabeledScore or None
         The unsupervised scores, and what known anomalies add to them.
-    n_features_in_, feature_names_in_ : int and (n_features_in_,) array
+    n_features_in_, feature_names_in_ : int and array of names
         Number of columns of X, and their names, if X was a DataFrame with names.
 
     See Also

@@ -91,18 +91,20 @@ def fit(
     _folder_of(output)
     estimator = _estimator(model, setting, random_state)
     given = {"epochs": epochs, "checkpoint": checkpoint, "verbose": int(sys.stderr.isatty()) if verbose is None else verbose}
-    estimator.set_params(**{name: value for name, value in given.items() if value is not None})
+    network = estimator if "epochs" in estimator.get_params() else estimator.estimator  # of a detector
+    network.set_params(**{name: value for name, value in given.items() if value is not None})
     if stream is None:
         stream = rows.bytes_of([path for path in (*paths, *unlabeled) if path != STDIO]) > rows.IN_MEMORY
     start = time.perf_counter()
     try:
         _fit(estimator, paths, unlabeled, target, mark, drop, stream)
     except keras_ssvae.FitInterrupted as interrupted:
-        interrupted.estimator.save(output)
-        say(f"the model of the last epoch is in {output}")
+        if isinstance(interrupted.estimator, type(estimator)):  # and not the network of a detector
+            interrupted.estimator.save(output)
+            say(f"the model of the last epoch is in {output}")
         raise
     estimator.save(output)
-    say(f"{model} fitted in {time.perf_counter() - start:.0f} s, {estimator.n_iter_} epochs: {output}")
+    say(f"{model} fitted in {time.perf_counter() - start:.0f} s: {output}")
 
 
 def _fit(estimator, paths, unlabeled, target, mark, drop, stream):
@@ -126,7 +128,7 @@ def _fit(estimator, paths, unlabeled, target, mark, drop, stream):
     y = None if target is None else np.concatenate([np.asarray(y, dtype=object) for _, y in split])
     if target is not None:
         _set_mark(estimator, mark, target, pd.DataFrame({target: split[0][1]}))
-        n_labeled = int(rows.known(y, estimator.unlabeled).sum())
+        n_labeled = int(rows.known(y, getattr(estimator, "unlabeled", -1)).sum())
         say(f"{len(X)} rows, {X.shape[1]} columns, {n_labeled} labels")
     estimator.fit(X, y)
 
@@ -165,15 +167,20 @@ def predict(
 def anomalies(
     model: ModelPath, path: Rows, output: Table = STDIO, keep: Keep = NONE, append: Append = False,
     top: typing.Annotated[int | None, typer.Option("--top", min=1, help="Only so many rows, the strangest first.")] = None,
+    explain: typing.Annotated[
+        bool, typer.Option("--explain", help="What each column adds to the score; of an AnomalyDetector.")
+    ] = False,
 ) -> None:  # fmt: skip
     """Write how strange each row is: higher is stranger. The column "row" counts the rows from 0."""
-    estimator = _load(model, "anomaly_score")
+    estimator = _load(model, "explain" if explain else "anomaly_score")
     seen = 0
 
     def answers(frame, X):
         nonlocal seen
         yield "row", np.arange(seen, seen + len(frame))
         yield "anomaly_score", estimator.anomaly_score(X)
+        if explain:
+            yield from ((f"why_{name}", column.to_numpy()) for name, column in estimator.explain(X).items())
         seen += len(frame)
 
     _answer(estimator, path, output, keep, append, answers, top)
@@ -302,11 +309,10 @@ def info(model: ModelPath, as_json: AsJSON = False) -> None:
     defaults = type(estimator)().get_params()
     figures = {
         "model": type(estimator).__name__,
-        "epochs": int(estimator.n_iter_),
-        "loss": float(estimator.history_["loss"].iloc[-1]),
+        **_training_of(estimator),
         "columns": [str(name) for name in getattr(estimator, "feature_names_in_", range(estimator.n_features_in_))],
         "classes": [str(label) for label in getattr(estimator, "classes_", [])],
-        "parameters": {k: repr(v) for k, v in estimator.get_params().items() if repr(v) != repr(defaults[k])},
+        "parameters": {k: repr(v) for k, v in estimator.get_params().items() if repr(v) != repr(defaults.get(k))},
         "bytes": Path(model).stat().st_size,
     }
     _print(figures, as_json)
@@ -334,6 +340,13 @@ def _answer(estimator, path, output, keep, append, answers, top=None):
     _written(rows.write(frames, output), "rows", output)
 
 
+def _training_of(estimator):
+    """How long a model was trained, and where that ended; nothing of a detector."""
+    if not hasattr(estimator, "history_"):
+        return {}
+    return {"epochs": int(estimator.n_iter_), "loss": float(estimator.history_["loss"].iloc[-1])}
+
+
 def _kept(frame, keep):
     missing = [name for name in keep if name not in frame]
     if missing:
@@ -350,7 +363,8 @@ def _strangest(frames, top):
 
 
 def _load(path, method):
-    model = start().load(path)
+    start()
+    model = keras_ssvae.load(path)
     if not hasattr(model, method):
         raise ValueError(f"{path} holds a {type(model).__name__}, which has no {method}.")
     return model
@@ -360,7 +374,8 @@ def _families():
     """The estimators that can be fitted by name."""
     models = start()
     classes = {name: getattr(models, name) for name in models.__all__}
-    return {name: cls for name, cls in classes.items() if inspect.isclass(cls)}
+    families = {name: cls for name, cls in classes.items() if inspect.isclass(cls)}
+    return {**families, "AnomalyDetector": keras_ssvae.AnomalyDetector}
 
 
 def _estimator(name, settings, random_state):
@@ -368,6 +383,8 @@ def _estimator(name, settings, random_state):
     if name not in families:
         raise typer.BadParameter(f"--model {name!r} is none of {', '.join(sorted(families))}.")
     params = {"random_state": random_state}
+    if "estimator" in families[name]().get_params():
+        params["estimator"] = families["VAE"]()  # whose settings the command may change
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals or key not in families[name]().get_params():

@@ -162,6 +162,25 @@ def test_report_and_suggest_know_the_labels_and_the_rows(folder, tmp_path, capsy
     assert "--keep names ['name']" in capsys.readouterr().err
 
 
+def test_a_detector_is_fitted_and_says_why(folder, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(200, 3)), columns=["a", "b", "c"]).assign(fault=-1)
+    frame.loc[7, "b"] = 9.0
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    path = tmp_path / "detector.ssvae"
+    fit = ["fit", str(tmp_path / "rows.csv"), "--target", "fault", "--model", "AnomalyDetector", "--epochs", "2"]
+    assert main([*fit, "--verbose", "0", "-o", str(path)]) == 0
+    capsys.readouterr()
+    assert main(["anomalies", str(path), str(tmp_path / "rows.csv"), "--top", "1", "--explain"]) == 0
+    answers = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert answers["row"].tolist() == [7]
+    assert answers.filter(like="why_").idxmax(axis=1).tolist() == ["why_b"]
+    assert main(["info", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["columns"] == ["a", "b", "c"]
+    assert ask(folder, "anomalies", folder / "test.csv", "--explain") == 1
+    assert "has no explain" in capsys.readouterr().err
+
+
 def test_streamed_rows_and_a_mark_of_text(folder, tmp_path):
     frame = pd.read_csv(folder / "labeled.csv")
     frame["species"] = np.where(frame.index % 3 == 0, "?", "kind " + frame["species"].astype(str))

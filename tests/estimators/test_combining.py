@@ -51,7 +51,9 @@ def test_labels_that_are_text_stay_text(unlabeled):
 
 
 @pytest.mark.parametrize(
-    "wrap", [np.asarray, pd.DataFrame, sparse.csr_matrix, lambda X: pl.DataFrame(X, ["a", "b", "c"])], ids=str
+    "wrap",
+    [np.asarray, pd.DataFrame, sparse.csr_matrix, lambda X: pl.DataFrame(X, ["a", "b", "c"])],
+    ids=["array", "DataFrame", "sparse", "polars"],
 )
 def test_rows_stay_in_their_container(wrap):
     read = ks.WithUnlabeled(Remembers(), wrap(OTHERS)).fit(wrap(LABELED), LABELS).estimator_.X_
