@@ -249,7 +249,7 @@ def summary(frame):
         if work == "surf":
             tuned = part.index.get_level_values("task").isin(TUNED_ON)
             means["surf, 12 tasks"], means["surf, tuned"], means["surf, rest"] = (
-                p.mean() for p in (part, part[tuned], part[~tuned])
+                p.mean(skipna=False) for p in (part, part[tuned], part[~tuned])
             )
         elif work == "few labels":
             for count in (1, 3, 5):
