@@ -249,13 +249,15 @@ def summary(frame):
         if work == "surf":
             tuned = part.index.get_level_values("task").isin(TUNED_ON)
             means["surf, 12 tasks"], means["surf, tuned"], means["surf, rest"] = (
-                p.mean() for p in (part, part[tuned], part[~tuned])
+                p.mean(skipna=False) for p in (part, part[tuned], part[~tuned])
             )
         elif work == "few labels":
             for count in (1, 3, 5):
-                means[f"{count} labels a class"] = part[part.index.get_level_values("task").str.startswith(f"{count}:")].mean()
+                means[f"{count} labels a class"] = part[part.index.get_level_values("task").str.startswith(f"{count}:")].mean(
+                    skipna=False
+                )
         elif work in ("digits", "mnist", "tables"):
-            means[work] = part.mean()
+            means[work] = part.mean(skipna=False)
     seconds = frame.groupby("method", sort=False)["seconds"].mean().rename("seconds")
     table = pd.concat([pd.DataFrame(means).T.rename_axis("mean of"), seconds.to_frame().T.rename_axis("mean of")])
     return f"{markdown(table.reset_index())}\n\n{markdown(wide.reset_index())}"
