@@ -43,11 +43,11 @@ def test_columns_of_numbers_are_the_memory_of_the_frame():
     np.testing.assert_array_equal(read[:], [[1, 3, 0], [2, 4, 1]])
 
 
-@pytest.mark.parametrize("n_levels", [3, 2048, 5000])
+@pytest.mark.parametrize("n_levels", [3, 100])
 def test_levels_keep_their_positions(n_levels):
-    levels = pd.Categorical.from_codes(np.arange(n_levels), [f"l{i}" for i in range(n_levels)])
-    frame = pd.DataFrame({"level": levels})
-    np.testing.assert_array_equal(Schema().fit(frame).read_columns(frame)[:, 0], np.arange(n_levels))
+    codes = np.repeat(np.arange(n_levels), 60)
+    frame = pd.DataFrame({"level": pd.Categorical.from_codes(codes, [f"l{i}" for i in range(n_levels)])})
+    np.testing.assert_array_equal(Schema().fit(frame).read_columns(frame)[:, 0], codes)
 
 
 def test_a_frame_is_not_doubled_by_a_fit():
