@@ -52,7 +52,7 @@ class WithUnlabeled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Fitted to the rows of `fit` and to `X_unlabeled`.
     classes_ : (n_classes,) array
         The labels.
-    n_features_in_, feature_names_in_ : int and (n_features_in_,) array
+    n_features_in_, feature_names_in_ : int and array of names
         Number of columns of X, and their names, where the estimator knows them.
 
     Examples
