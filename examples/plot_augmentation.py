@@ -32,6 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up lines of Tenso
 
 COMMON, RARE = 30, 3
 EPOCHS = int(sys.argv[2]) if len(sys.argv) > 2 else 40
+COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]  # told apart by colour-blind readers, too
 CLASSIFIERS = {
     "logistic regression": LogisticRegression(max_iter=2000),
     "support vectors": SVC(C=10),
@@ -80,7 +81,7 @@ print(summary.round(3).to_string())
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained", width_ratios=[3, 2])
 means, spread = summary["mean"].drop("the generator itself").unstack(sort=False), summary["std"].unstack(sort=False)
-means.plot.bar(yerr=spread.loc[means.index, means.columns], ax=left, capsize=3, rot=0, xlabel="")
+means.plot.bar(yerr=spread.loc[means.index, means.columns], ax=left, capsize=3, rot=0, xlabel="", color=COLORS)
 itself = summary.loc[("the generator itself", ""), "mean"]
 left.axhline(itself, color="black", ls="--", lw=1, label="the generator itself")
 left.set(
