@@ -155,7 +155,7 @@ def _evidence(table, rows, weight, n_classes, domain, asks):
     advice = np.zeros((len(rows), n_classes), np.float32)  # zeros: nothing was said
     advice[asked] = evidence.log_posterior
     if counts is not None:
-        advice[asked] = adapted(evidence.log_posterior, x, y, domain, counts)
+        advice[asked] = adapted(evidence.log_posterior, evidence.left_out, x, y, domain, counts)
     return evidence, advice, apart
 
 

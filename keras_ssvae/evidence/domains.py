@@ -22,6 +22,8 @@ VOTE = 0.9  # probability of the class that one adapter says
 NEAR, FAR = 0.2, 0.6  # distances up to which domains count as one, and from which labels of another prove nothing by themselves
 N_SKEW_ERRORS = 5  # standard errors by which a negative is known
 N_ERRORS = 1.64  # standard errors that a distance loses before it counts
+HOPE = 0.7, 0.95  # error of experts that know of no domain, in those of adapters, below which there is nothing to gain
+FAIR = 0.1, 0.3  # agreement of adapters beyond chance, below which they say nothing
 
 
 def aligned(x: np.ndarray, domain: np.ndarray) -> np.ndarray:
@@ -76,16 +78,18 @@ def trust(apart: np.ndarray, error: np.ndarray, n_labels: np.ndarray) -> np.ndar
 
 
 def adapted(
-    log_posterior: np.ndarray, x: np.ndarray, y: np.ndarray, domain: np.ndarray, counts: np.ndarray
+    log_posterior: np.ndarray, left_out: np.ndarray, x: np.ndarray, y: np.ndarray, domain: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:  # fmt: skip
     """The experts' opinion where domains count, (n, n_classes) log probabilities, of those where they do not.
 
-    Rows without a label get the geometric mean of both opinions, as `trust` says, `counts` of their domain, (n_domains,).
+    Rows without a label get the geometric mean of both opinions, as `trust` says, `counts` of their domain, (n_domains,), and
+    as adapters are worth it there: where they can be better, and agree with each other.
 
     Parameters
     ----------
-    log_posterior : (n, n_classes) array
-        What experts say who know of no domain.
+    log_posterior, left_out : (n, n_classes) arrays
+        What experts say who know of no domain, as log probabilities, and what they would say of a labelled row without its
+        label, as probabilities.
     x : (n, d) array
         Rows, categories as indicators.
     y, domain : (n,) integer arrays
@@ -101,17 +105,55 @@ def adapted(
         return log_posterior
     index = np.full(len(y), -1)
     index[y >= 0] = own
+    opinions = _opinions(x, index, domain, len(classes))
+    errors = _left_out_errors(left_out, y, x, index, domain, len(classes))
+    share = np.zeros(len(y))
+    for k in np.unique(domain[asked]):
+        rows = asked & (domain == k)
+        unsure = 1 - np.exp(log_posterior[rows]).max(axis=1).mean()
+        share[rows] = counts[k] * worth(max(errors[0], unsure), errors[1], agreement(opinions[:, rows]))
     p = np.full(log_posterior.shape, (1 - VOTE) / log_posterior.shape[1])
-    p[:, classes] += VOTE * _votes(x, index, domain, len(classes))
-    share = counts[domain[asked], None]
+    p[:, classes] += VOTE * _votes(opinions)
+    share = share[asked, None]
     joint = (1 - share) * log_posterior[asked] + share * np.log(p[asked])
     out = log_posterior.copy()
     out[asked] = np.log(softmax(joint, axis=1))
     return out
 
 
-def _votes(x, y, domain, n_classes):
-    """Shares of the adapters that vote for each class, (n, n_classes)."""
+def worth(plain_error: float, adapter_error: float, kappa: float) -> float:
+    """How much adapters count by what they can know of rows without a label, from 0 to 1.
+
+    Adapters hardly err less there than at home, where labels are left out (S. Ben-David et al. 2007). So there is nothing to
+    gain where experts that know of no domain err less by their own confidence, which on other rows is rather too high (S. Garg
+    et al. 2022, "Leveraging Unlabeled Data to Predict Out-of-Distribution Performance"). Nor do adapters know anything that
+    agree by chance alone.
+    """
+    return float(np.interp(plain_error / max(adapter_error, 1e-12), HOPE, (0, 1)) * np.interp(kappa, FAIR, (0, 1)))
+
+
+def agreement(opinions: np.ndarray) -> float:
+    """Fleiss' kappa of (n_adapters, n, n_classes) opinions: how often two say the same class, beyond chance."""
+    votes = _said(opinions).mean(axis=0)
+    n = len(opinions)
+    same = (n * np.square(votes).sum(axis=1).mean() - 1) / (n - 1)
+    chance = np.square(votes.mean(axis=0)).sum()
+    return float((same - chance) / max(1 - chance, 1e-12))
+
+
+def _left_out_errors(left_out, y, x, index, domain, n_classes):
+    """Errors on labels left out, a third of each class: of experts who know of no domain, and at least of adapters."""
+    hidden = np.concatenate([thinned(np.flatnonzero(index == k), np.count_nonzero(index == k) // 3) for k in range(n_classes)])
+    shown = index.copy()
+    shown[hidden] = -1
+    votes = _votes(_opinions(x, shown, domain, n_classes))
+    said = left_out[hidden].argmax(axis=1), votes[hidden].argmax(axis=1)
+    plain, adapter = ((np.sum(a != b[hidden]) + 1) / (len(hidden) + 2) for a, b in zip(said, (y, index), strict=True))
+    return plain, adapter - np.sqrt(adapter * (1 - adapter) / (len(hidden) + 2))
+
+
+def _opinions(x, y, domain, n_classes):
+    """What each adapter says, (n_adapters, n, n_classes)."""
     kept = [thinned(np.flatnonzero((domain == k) & kind), MAX_ROWS) for k in np.unique(domain) for kind in (y >= 0, y < 0)]
     kept = np.sort(np.concatenate(kept))
     weight = _label_weights(y[kept], domain[kept], n_classes)
@@ -124,7 +166,17 @@ def _votes(x, y, domain, n_classes):
     linear = LogisticRegression(C=0.1, max_iter=500, tol=1e-3)
     linear.fit(x[kept[labeled]], y[kept[labeled]], sample_weight=weight[labeled])
     opinions.append(linear.predict_proba(x))
-    votes = sum(np.eye(n_classes)[p.argmax(axis=1)] for p in opinions) + 0.01 * opinions[0]
+    return np.stack(opinions)
+
+
+def _said(opinions):
+    """The class that each adapter says, as indicators."""
+    return np.eye(opinions.shape[2])[opinions.argmax(axis=2)]
+
+
+def _votes(opinions):
+    """Shares of the adapters that vote for each class, (n, n_classes)."""
+    votes = _said(opinions).sum(axis=0) + 0.01 * opinions[0]
     return votes / votes.sum(axis=1, keepdims=True)
 
 
