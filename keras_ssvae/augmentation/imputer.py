@@ -21,7 +21,7 @@ __all__ = ["GenerativeImputer"]
 
 
 @register
-class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Fill missing cells by a generative model of the rows: a transformer for pipelines.
 
     Numbers, categories, dates and truth values are filled alike, each given all observed cells of its row, and what comes out
@@ -69,9 +69,7 @@ class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMix
     }
     _holds_families = True  # see `keras_ssvae.serialization`
 
-    def __init__(
-        self, estimator: typing.Any = None, sample_posterior: bool = False, random_state: typing.Any = None
-    ) -> None:
+    def __init__(self, estimator: typing.Any = None, sample_posterior: bool = False, random_state: typing.Any = None) -> None:
         self.estimator = estimator
         self.sample_posterior = sample_posterior
         self.random_state = random_state

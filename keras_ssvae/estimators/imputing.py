@@ -71,7 +71,7 @@ class ImputationMixin:
         return inference.run(self.network_, drawn_cells, rows, uniform, seeds, n_draws=PROPOSALS, means=means)
 
 
-def _noise(rows: PreparedRows, n_draws, seed):
+def _noise(rows, n_draws, seed):
     """Noise of rows on (0, 1), (n, n_draws, 2), and two integers of each: functions of the seed, of what the row holds, and of
     how many rows before it hold the same."""
     given = {name: array for name, array in rows.arrays.items() if name in ("x", "observed")}

@@ -6,7 +6,6 @@ the decoder gives the other cells (P.-A. Mattei, J. Frellsen 2019, "MIWAE", arXi
 
 import math
 import typing
-from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -73,7 +72,7 @@ def drawn_cells(
     return tf.map_fn(row, (location, seeds), fn_output_signature=tf.float32)
 
 
-def _by_part(network, batch, n_draws, function: Callable):
+def _by_part(network, batch, n_draws, function):
     """log of the summed weights of each part of the proposals, (parts, rows), and what the function says of them."""
     propose, dim = network.proposals(batch)
     n_parts = math.ceil(n_draws * max(1, network.n_classes) / AT_A_TIME)
@@ -87,7 +86,7 @@ def _by_part(network, batch, n_draws, function: Callable):
 
 
 def _chosen(log_weight, values, uniform):
-    """Of values (n, rows, d) with weights (n, rows), those that noise (rows, m) chooses, in proportion to them: (rows, m, d)."""
+    """Of values (n, rows, d), those that noise (rows, m) chooses in proportion to weights (n, rows): (rows, m, d)."""
     below = tf.cumsum(tf.transpose(tf.nn.softmax(log_weight, axis=0)), axis=1)[:, None, :-1]
     index = tf.reduce_sum(tf.cast(uniform[..., None] > below, tf.int32), axis=-1)
     return tf.gather(tf.transpose(values, (1, 0, 2)), index, batch_dims=1)

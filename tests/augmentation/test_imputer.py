@@ -10,7 +10,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import keras_ssvae as ks
 
-QUICK = {"latent_dim": 2, "hidden_layer_sizes": (16,), "epochs": 30, "batch_size": 64, "learning_rate": 2e-2, "jit_compile": False}
+QUICK = {
+    "latent_dim": 2,
+    "hidden_layer_sizes": (16,),
+    "epochs": 30,
+    "batch_size": 64,
+    "learning_rate": 2e-2,
+    "jit_compile": False,
+}
 pytestmark = pytest.mark.xdist_group("GenerativeImputer")
 
 
