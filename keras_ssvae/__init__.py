@@ -20,6 +20,7 @@ _MODULE_OF = {
     "DivergenceError": "training.progress",
     "DivergenceWarning": "training.progress",
     "FitInterrupted": "training.progress",
+    "GenerativeImputer": "augmentation",
     "GenerativeOverSampler": "augmentation.oversampling",
     "LabelSweepDisplay": "plotting.curves",
     "LadderVAE": "models",
@@ -41,7 +42,7 @@ _MODULE_OF = {
     "label_quality": "evidence.quality",
     "label_sweep": "model_selection",
     "labeled_scorer": "model_selection",
-    "load": "anomaly",
+    "load": "augmentation",
     "mask_labels": "model_selection",
     "register": "registry",
     "report": "plotting.report",
@@ -53,6 +54,7 @@ __all__ = [*_MODULE_OF, "__version__"]
 
 if TYPE_CHECKING:
     from keras_ssvae.anomaly import *
+    from keras_ssvae.augmentation import *
     from keras_ssvae.augmentation.classifier import *
     from keras_ssvae.augmentation.functions import *
     from keras_ssvae.augmentation.oversampling import *

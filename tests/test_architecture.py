@@ -25,7 +25,8 @@ FLOORS = [
     {"training", "plotting"},
     {"estimators"},
     {"models"},
-    {"augmentation", "anomaly"},
+    {"anomaly"},
+    {"augmentation"},
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

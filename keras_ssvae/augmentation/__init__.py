@@ -1,3 +1,6 @@
-"""Generated rows beside the given ones: as a function, a sampler and a classifier."""
+"""Generated rows and cells beside the given ones: function, sampler, classifier, imputer; and `load`, for all."""
 
-__all__ = []
+from keras_ssvae.anomaly import load
+from keras_ssvae.augmentation.imputer import GenerativeImputer
+
+__all__ = ["GenerativeImputer", "load"]

@@ -16,8 +16,9 @@ M = typing.TypeVar("M", bound=Callable)
 
 
 def blockwise(method: M) -> M:
-    """Let a method (estimator, X, ...) -> array or DataFrame of as many rows as X answer for a source too: block by block, the
-    answers one below the other and all of one fit (see `consistent`). Its docstring need not say what X is."""
+    """Let a method (estimator, X, ...) -> array or DataFrame of as many rows as X, or a list of them, answer for a source too:
+    block by block, the answers one below the other and all of one fit (see `consistent`). Its docstring need not say what X is.
+    """
 
     @consistent
     @functools.wraps(with_rows(method))
@@ -26,6 +27,7 @@ def blockwise(method: M) -> M:
         X, _, source = self._open(X)
         if source is None:
             return method(self, X, *args, **kwargs)
-        return stack([method(self, block, *args, **kwargs) for block, _ in source.blocks()])
+        answers = [method(self, block, *args, **kwargs) for block, _ in source.blocks()]
+        return [stack(parts) for parts in zip(*answers, strict=True)] if isinstance(answers[0], list) else stack(answers)
 
     return typing.cast(M, answer)

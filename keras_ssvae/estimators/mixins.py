@@ -23,6 +23,7 @@ from keras_ssvae.data.validation import check_weight
 from keras_ssvae.estimators.blockwise import blockwise
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.documentation import with_rows
+from keras_ssvae.estimators.imputing import ImputationMixin
 from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, Interval, StrOptions, estimator, layer_sizes, param
 from keras_ssvae.networks import inference
 
@@ -33,7 +34,7 @@ __all__ = [
 
 
 @estimator
-class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class EncoderMixin(ImputationMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Latent variables of rows, and rows of latent variables: for networks with `encode`, `decode` and `reconstruct`."""
 
     mask_rate: float | str = param(default="auto", accepts=[Interval(numbers.Real, 0, 1, closed="left"), AUTO])
@@ -101,18 +102,6 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         x = inference.run(self.network_, "reconstruct", self._rows(X))
         return self.table_.decode(x, X.index if isinstance(X, pd.DataFrame) else None)
-
-    @blockwise
-    def impute(self, X: typing.Any) -> typing.Any:
-        """X with its missing cells filled by `reconstruct`, and every other cell as it was.
-
-        Returns
-        -------
-        X : array or DataFrame
-            A copy without missing cells.
-        """
-        x = inference.run(self.network_, "reconstruct", self._rows(X))
-        return self.table_.schema_.fill(X, self.table_.numbers(x))
 
 
 @estimator

@@ -180,6 +180,14 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
         """E[x | z, q(y | x)] at the row's own code."""
         return self.observation.mean(self.location(*self._soft_code(batch)))
 
+    def proposals(self, batch: dict) -> tuple[Callable, int]:
+        location = self.location(*self._soft_code(batch))  # the code is a function of the row: there is nothing to weigh
+
+        def propose(eps):
+            return tf.zeros_like(batch["x"][None, :, 0]), location[None]
+
+        return propose, 1
+
     def score(self, batch: dict) -> tf.Tensor:
         """log p(x | z, q(y | x)) + log p(z) at the row's own code, (rows,)."""
         z, q = self._soft_code(batch)

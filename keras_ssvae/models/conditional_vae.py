@@ -93,13 +93,14 @@ class ConditionalVAENetwork(ClassConditionalNetwork):
         z = self.latent_mean(seen)
         return self.observation.value(self.expectation_at(self.location(z, self.unknown(z))))
 
-    def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
-        """log p(v | z) p(z) / q(z | v) of an unknown class, at z from the noise eps: (draws, rows)."""
+    def weighted(self, seen: dict, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | float, tf.Tensor]:
+        """log p(v | z) and log p(z) / q(z | v) of an unknown class, at z from the noise eps."""
         mean, log_variance = self.posterior(self.features(seen))
         z = losses.gaussian_draw(mean, log_variance, eps)
         rows = as_rows(z)
-        log_p_v = self.log_prob_stacked(seen, self.location(rows, self.unknown(rows)))
-        return tf.reshape(log_p_v, (eps.shape[0], -1)) + losses.gaussian_log_ratio(z, mean, log_variance)
+        location = self.location(rows, self.unknown(rows))
+        log_p_v = tf.reshape(self.log_prob_stacked(seen, location), (1, eps.shape[0], -1))
+        return log_p_v, losses.gaussian_log_ratio(z, mean, log_variance), location
 
 
 @estimator

@@ -15,6 +15,7 @@ from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.blockwise import blockwise
 from keras_ssvae.estimators.mixins import DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import Interval, estimator, param
+from keras_ssvae.networks.autoencoder import stacked
 from keras_ssvae.networks.classifier import ClassifierNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
@@ -188,15 +189,31 @@ class LadderVAENetwork(ClassifierNetwork):
         likely = self.likely(self.ascend(self.read(batch)))
 
         def log_weight(eps):
-            n_draws = eps.shape[0]
-            each = [tuple(tf.tile(values, (n_draws, 1)) for values in level) for level in likely]
-            rows = tf.repeat(eps[:, 0], tf.shape(batch["x"])[0], axis=0)
-            return tf.reshape(self._log_weight(batch, each, tf.split(rows, self.level_dims, axis=-1)), (n_draws, -1))
+            by_class, of_all, _ = self._weighted(batch, likely, eps)
+            return tf.reshape(of_all + tf.reduce_logsumexp(by_class, axis=0), (eps.shape[0], -1))
 
         return self.log_mean_weight(log_weight, n_draws, sum(self.level_dims))
 
-    def _log_weight(self, batch, likely, eps):
-        """log sum_y p(y) p(x, z | y) / q(z | x, y) at z from the noise eps of each level, (rows, ..): (rows,)."""
+    def proposals(self, batch: dict) -> tuple[Callable, int]:
+        likely = self.likely(self.ascend(self.read(batch)))
+
+        def propose(eps):
+            by_class, of_all, location = self._weighted(batch, likely, eps)
+            log_weight = tf.reshape(by_class + of_all, (self.n_classes * eps.shape[0], -1))
+            return log_weight, stacked(location, batch["x"])
+
+        return propose, sum(self.level_dims)
+
+    def _weighted(self, batch, likely, eps):
+        """`_weighted_each` of all rows, once for each draw of the noise, (draws, 1, all levels)."""
+        n_draws = eps.shape[0]
+        each = [tuple(tf.tile(values, (n_draws, 1)) for values in level) for level in likely]
+        rows = tf.repeat(eps[:, 0], tf.shape(batch["x"])[0], axis=0)
+        return self._weighted_each(batch, each, tf.split(rows, self.level_dims, axis=-1))
+
+    def _weighted_each(self, batch, likely, eps):
+        """log p(y) p(x, z below | y) / q(z below | x, y) of every class, log p(z) / q(z | x) at the top, and the parameters of
+        p(x | z), at z from the noise eps of each level, (rows, ..)."""
         log_ratios = []
 
         def draw(i, prior_mean, prior_log_variance):
@@ -207,10 +224,10 @@ class LadderVAENetwork(ClassifierNetwork):
             return z
 
         z = losses.gaussian_draw(*likely[-1], eps[-1])
-        log_p_x = tf.reshape(self.log_prob_stacked(batch, self.descend(z, draw)), (self.n_classes, -1))
-        return losses.gaussian_log_ratio(z, *likely[-1]) + tf.reduce_logsumexp(
-            tf.add_n([log_p_x, *log_ratios]) + self.log_prior[:, None], axis=0
-        )
+        location = self.descend(z, draw)
+        log_p_x = tf.reshape(self.log_prob_stacked(batch, location), (self.n_classes, -1))
+        by_class = tf.add_n([log_p_x, *log_ratios]) + self.log_prior[:, None]
+        return by_class, losses.gaussian_log_ratio(z, *likely[-1]), location
 
     def sample(self, y_index: np.ndarray, rng: np.random.RandomState, as_means: np.ndarray) -> np.ndarray:
         """Rows of x of the given classes: draws, but means of p(x | z_1) in the columns where `as_means` is true."""

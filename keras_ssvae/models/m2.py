@@ -79,14 +79,15 @@ class M2Network(ClassConditionalNetwork):
         features = self.features(seen)
         return self.decoded(self.latent_means(features), tf.nn.softmax(self.pi(features)))
 
-    def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
-        """log sum_y p(y) p(v | z_y, y) p(z_y) / q(z_y | v, y), (draws, rows): a z for every class, from the same noise."""
+    def weighted(self, seen: dict, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | float, tf.Tensor]:
+        """log p(y) p(v | z_y, y) p(z_y) / q(z_y | v, y): a z for every class, from the same noise."""
         moments = self.latents(self.features(seen))
         mean, log_variance = (tf.reshape(values, (self.n_classes, 1, -1, self.latent_dim)) for values in moments)
         z = losses.gaussian_draw(mean, log_variance, eps)
-        log_p_v = tf.reshape(self.log_prob_each(seen, as_rows(z)), (self.n_classes, eps.shape[0], -1))
+        location = self.likelihood(self.decoder(self.merge(as_rows(z), n_copies=self.n_classes)))
+        log_p_v = tf.reshape(self.log_prob_stacked(seen, location), (self.n_classes, eps.shape[0], -1))
         by_class = log_p_v + losses.gaussian_log_ratio(z, mean, log_variance)
-        return tf.reduce_logsumexp(by_class + self.log_prior[:, None, None], axis=0)
+        return by_class + self.log_prior[:, None, None], 0.0, location
 
 
 @estimator

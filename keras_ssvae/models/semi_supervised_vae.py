@@ -101,14 +101,13 @@ class SemiSupervisedVAENetwork(DomainNetwork):
         }
         return values, logits, r
 
-    def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
-        """log sum_y p(y) p(v | z, y) p(z) / q(z | v) at z from the noise eps, (draws, rows)."""
+    def weighted(self, seen: dict, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | float, tf.Tensor]:
+        """log p(y) p(v | z, y) of every class, and log p(z) / q(z | v), at z from the noise eps."""
         mean, log_variance, _ = self.posterior(seen)
         z = losses.gaussian_draw(mean, log_variance, eps)
-        by_class = self.log_prob_stacked(seen, self.likelihood(self.decoder(self.merge(self.with_domain(as_rows(z), seen)))))
-        by_class = tf.reshape(by_class, (self.n_classes, eps.shape[0], -1))
-        log_p_v = tf.reduce_logsumexp(by_class + self.log_prior[:, None, None], axis=0)
-        return log_p_v + losses.gaussian_log_ratio(z, mean, log_variance)
+        location = self.likelihood(self.decoder(self.merge(self.with_domain(as_rows(z), seen))))
+        by_class = tf.reshape(self.log_prob_stacked(seen, location), (self.n_classes, eps.shape[0], -1))
+        return by_class + self.log_prior[:, None, None], losses.gaussian_log_ratio(z, mean, log_variance), location
 
 
 @estimator

@@ -2,6 +2,7 @@
 
 import math
 import typing
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.mixins import DensityMixin, EncoderMixin
 from keras_ssvae.estimators.parameters import NOT_NEGATIVE, POSITIVE, estimator, param
-from keras_ssvae.networks.autoencoder import AutoencoderNetwork, as_rows
+from keras_ssvae.networks.autoencoder import AutoencoderNetwork, as_rows, stacked
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, GaussianHead
@@ -101,16 +102,22 @@ class VAENetwork(AutoencoderNetwork):
         """E[x | posterior mean]."""
         return self.observation.mean(self.location(self.encode(batch)))
 
-    def log_likelihood(self, batch: dict, n_draws: int) -> tf.Tensor:
-        """log of the mean importance weight, (rows,)."""
+    def proposals(self, batch: dict) -> tuple[Callable, int]:
         seen = self.read(batch)
         mean, log_variance = self.posterior(seen)
 
-        def log_weight(eps):
+        def propose(eps):
             z = losses.gaussian_draw(mean, log_variance, eps)
-            return self.log_prob_stacked(seen, self.location(as_rows(z))) + losses.gaussian_log_ratio(z, mean, log_variance)
+            location = self.location(as_rows(z))
+            log_weight = self.log_prob_stacked(seen, location) + losses.gaussian_log_ratio(z, mean, log_variance)
+            return log_weight, stacked(location, seen["x"])
 
-        return self.log_mean_weight(log_weight, n_draws, self.latent_dim)
+        return propose, self.latent_dim
+
+    def log_likelihood(self, batch: dict, n_draws: int) -> tf.Tensor:
+        """log of the mean importance weight, (rows,)."""
+        propose, dim = self.proposals(batch)
+        return self.log_mean_weight(lambda eps: propose(eps)[0], n_draws, dim)
 
     def sample(self, y_index: np.ndarray, rng: np.random.RandomState, as_means: np.ndarray) -> np.ndarray:
         """As many rows of x as there are classes: draws, but means of p(x | z) in the columns where `as_means` is true."""

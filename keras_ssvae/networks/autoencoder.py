@@ -164,6 +164,14 @@ class AutoencoderNetwork(Network):
 
     # After training
 
+    def proposals(self, batch: dict) -> tuple[Callable, int]:
+        """(propose, dim): what says what a row may be besides what was observed of it.
+
+        ``propose(eps)`` maps noise, (draws, 1, dim), the same for all rows, to log importance weights of draws of the latent
+        variables given the observed cells, (k, rows), and the parameters of p(x) there, (k, rows, n_parameters).
+        """
+        raise TypeError(f"{type(self).__name__} defines no proposals")
+
     def log_mean_weight(self, log_weight: Callable, n_draws: int, dim: int) -> tf.Tensor:
         """log of the mean importance weight, (rows,).
 

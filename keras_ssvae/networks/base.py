@@ -45,7 +45,7 @@ class Network(TrainableModel):
 
     Answers, each row by itself: a mixin of the estimator asks for them, a family defines those of its mixins.
     ``encode(batch)``, ``reconstruct(batch)``, ``decode(z, r)``, ``class_logits(batch)``, ``log_likelihood(batch, n_draws)`` or
-    ``score(batch)``, ``sample(y_index, rng, as_means)``.
+    ``score(batch)``, ``proposals(batch)``, ``sample(y_index, rng, as_means)``.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Networks with a class and latent variables below it, p(y) p(z) p(v | z, y), where v is a row or the code of a row.
 
 To define such a family, subclass `LatentClassNetwork` and say what q is: ``make_posterior``, ``posterior_layers``, ``bound``,
-``logits``, ``latent_mean`` and ``log_weight``.
+``logits``, ``latent_mean`` and ``weighted``.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ class LatentClassNetwork(ClassifierNetwork):
     """p(y) p(z) p(v | z, y); v is x itself, or the code of a VAE below it.
 
     With a code, the model is p(y) p(z) p(u | z, y) p(x | u), with q(u | x), and all that q says of z and y reads the mean of
-    q(u | x). In what `bound`, `logits`, `latent_mean` and `log_weight` are given, "inputs" is what q reads of v, and "x" is v.
+    q(u | x). In what `bound`, `logits`, `latent_mean` and `weighted` are given, "inputs" is what q reads of v, and "x" is v.
 
     Parameters
     ----------
@@ -100,12 +100,19 @@ class LatentClassNetwork(ClassifierNetwork):
         """E[z | v], (rows, latent_dim)."""
         raise TypeError(f"{type(self).__name__} defines no latent_mean")
 
-    def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
-        """log of unbiased estimates of p(v), (draws, rows), from the noise eps of z, (draws, 1, latent_dim).
+    def weighted(self, seen: dict, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | float, tf.Tensor]:
+        """Draws of z with their importance weights, from the noise eps of z, (draws, 1, latent_dim).
 
-        `seen` may hold an "x" for each draw, (draws, rows, n).
+        What comes back are two addends of the log weights, (k, draws, rows) for k classes of each draw and (draws, rows) for
+        all of them, and the parameters of p(v | z, y), (k * draws * rows, n_parameters). `seen` may hold an "x" for each draw,
+        (draws, rows, n).
         """
-        raise TypeError(f"{type(self).__name__} defines no log_weight")
+        raise TypeError(f"{type(self).__name__} defines no weighted")
+
+    def log_weight(self, seen: dict, eps: tf.Tensor) -> tf.Tensor:
+        """log of unbiased estimates of p(v), (draws, rows): `weighted`, summed over classes."""
+        by_class, of_all, _ = self.weighted(seen, eps)
+        return tf.reduce_logsumexp(by_class, axis=0) + of_all
 
     # The pieces
 
@@ -309,18 +316,34 @@ class LatentClassNetwork(ClassifierNetwork):
         seen = super().read(batch)
 
         def log_weight(eps):
-            z_eps, u_eps = tf.split(eps, [self.latent_dim, self.code_dim], axis=-1)
-            if self.lower is None:
-                return self.log_weight(seen, z_eps)
-            mean, log_variance = self.lower.encode(seen["inputs"])
-            u = losses.gaussian_draw(mean, log_variance, u_eps)
-            location = stacked(self.lower.decode(as_rows(u)), seen["x"])
-            log_p_x = observed_log_prob(self.lower.likelihood, seen, location)
-            coded = {**_passed_on(seen), "inputs": self.lower.standardise(mean), "x": self.lower.standardise(u)}
-            log_p_u = self.log_weight(coded, z_eps) + self.lower.log_prob_inactive(u)
-            return log_p_x + log_p_u - tf.reduce_sum(losses.gaussian_log_prob(u, mean, log_variance), axis=-1)
+            if self.lower is not None:
+                return self._weighted_code(seen, eps)[0]
+            return self.log_weight(seen, eps)
 
         return self.log_mean_weight(log_weight, n_draws, self.latent_dim + self.code_dim)
+
+    def proposals(self, batch: dict) -> tuple[Callable, int]:
+        seen = super().read(batch)
+
+        def propose(eps):
+            if self.lower is not None:
+                return self._weighted_code(seen, eps)
+            by_class, of_all, location = self.weighted(seen, eps)
+            log_weight = by_class + of_all
+            return tf.reshape(log_weight, (-1, log_weight.shape[-1] or tf.shape(seen["x"])[0])), stacked(location, seen["x"])
+
+        return propose, self.latent_dim + self.code_dim
+
+    def _weighted_code(self, seen, eps):
+        """log weights of draws of the code, (draws, rows), and the parameters of p(x | u), (draws, rows, n_parameters)."""
+        z_eps, u_eps = tf.split(eps, [self.latent_dim, self.code_dim], axis=-1)
+        mean, log_variance = self.lower.encode(seen["inputs"])
+        u = losses.gaussian_draw(mean, log_variance, u_eps)
+        location = stacked(self.lower.decode(as_rows(u)), seen["x"])
+        log_p_x = observed_log_prob(self.lower.likelihood, seen, location)
+        coded = {**_passed_on(seen), "inputs": self.lower.standardise(mean), "x": self.lower.standardise(u)}
+        log_p_u = self.log_weight(coded, z_eps) + self.lower.log_prob_inactive(u)
+        return log_p_x + log_p_u - tf.reduce_sum(losses.gaussian_log_prob(u, mean, log_variance), axis=-1), location
 
     def sample(self, y_index: np.ndarray, rng: np.random.RandomState, as_means: np.ndarray) -> np.ndarray:
         """Rows of x of the given classes: draws, but means of p(x | z, y) in the columns where `as_means` is true."""

@@ -1,0 +1,155 @@
+"""A transformer that fills missing cells by a generative model of the rows."""
+
+from __future__ import annotations
+
+import typing
+
+import numpy as np
+from sklearn.base import MetaEstimatorMixin, OneToOneFeatureMixin, clone
+from sklearn.utils import Tags, get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from keras_ssvae._compat.sklearn import BaseEstimator, TransformerMixin, fit_context, is_fitted, validate_parameters
+from keras_ssvae.estimators.base import GenerativeEstimator
+from keras_ssvae.estimators.consistent import consistent
+from keras_ssvae.estimators.imputing import ImputationMixin
+from keras_ssvae.models.vae import VAE
+from keras_ssvae.registry import register, require, require_keys
+from keras_ssvae.seeding import derive_seeds, seeded
+
+__all__ = ["GenerativeImputer"]
+
+
+@register
+class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Fill missing cells by a generative model of the rows: a transformer for pipelines.
+
+    Numbers, categories, dates and truth values are filled alike, each given all observed cells of its row, and what comes out
+    has the container, columns and dtypes of what went in. Every row is filled by itself.
+
+    Parameters
+    ----------
+    estimator : generative estimator of this package, default=None
+        A clone of it is fitted. None: a `VAE` with ``latent_dim=30`` and ``hidden_layer_sizes=(256, 256)``.
+    sample_posterior : bool, default=False
+        Whether `transform` gives a draw of the missing cells, in place of what is to be expected of them: for multiple
+        imputation, with another `random_state` each, and for what is to keep the spread of the columns.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the draws, and of the fit unless `estimator` has a `random_state` of its own.
+
+    Attributes
+    ----------
+    estimator_ : generative estimator
+        Fitted.
+    n_features_in_, feature_names_in_ : int and array of names
+        Number of columns of X, and their names, if X was a DataFrame with names.
+
+    See Also
+    --------
+    VAE.impute : The same of a fitted estimator, and several draws at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> import keras_ssvae as ks
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> gaps = np.where(np.random.RandomState(0).uniform(size=X.shape) < 0.2, np.nan, X)
+    >>> imputer = ks.GenerativeImputer(ks.VAE(latent_dim=2, epochs=100), random_state=0).fit(gaps)
+    >>> filled = imputer.transform(gaps)
+    >>> error = np.abs(filled - X)[np.isnan(gaps)].mean()
+    >>> bool(error < 0.6 * np.abs(X - X.mean(axis=0))[np.isnan(gaps)].mean())
+    True
+    """
+
+    _parameter_constraints: typing.ClassVar[dict[str, list]] = {
+        "estimator": [GenerativeEstimator, None],
+        "sample_posterior": ["boolean"],
+        "random_state": ["random_state"],
+    }
+    _holds_families = True  # see `keras_ssvae.serialization`
+
+    def __init__(self, estimator: typing.Any = None, sample_posterior: bool = False, random_state: typing.Any = None) -> None:
+        self.estimator = estimator
+        self.sample_posterior = sample_posterior
+        self.random_state = random_state
+
+    @fit_context
+    def fit(self, X: typing.Any, y: typing.Any = None) -> typing.Self:
+        """Fit the model of the rows.
+
+        Parameters
+        ----------
+        X : rows, images or a source
+            As `estimator` reads them.
+        y : array-like of shape (n,), default=None
+            Labels, for an `estimator` that learns from them; the default one does not read them.
+
+        Raises
+        ------
+        ValueError
+            If X or y cannot be read, or `estimator` cannot fill cells; the imputer is unchanged then.
+        """
+        estimator = _default() if self.estimator is None else clone(self.estimator)
+        if not isinstance(estimator, ImputationMixin):
+            raise ValueError(f"estimator must have impute; {type(estimator).__name__} has none.")
+        estimator = seeded(estimator, derive_seeds(self.random_state, 2)[0]).fit(X, y)
+        names = {name: vars(estimator)[name] for name in ("feature_names_in_",) if name in vars(estimator)}
+        state = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        self.__dict__ = {**state, **names, "n_features_in_": estimator.n_features_in_, "estimator_": estimator}
+        return self
+
+    @consistent
+    def transform(self, X: typing.Any) -> typing.Any:
+        """X with its missing cells filled, and every other cell as it was.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Rows.
+
+        Returns
+        -------
+        X : array or DataFrame
+            A copy without missing cells, except in columns of which the fit saw no value.
+        """
+        check_is_fitted(self)
+        if not self.sample_posterior:
+            return self.estimator_.impute(X)
+        (drawn,) = self.estimator_.impute(X, n_draws=1, random_state=derive_seeds(self.random_state, 2)[1])
+        return drawn
+
+    def _snapshot(self):
+        """A copy that shares parameters and attributes; see `keras_ssvae.estimators.consistent`."""
+        copy = object.__new__(type(self))
+        copy.__dict__ = vars(self).copy()
+        return copy
+
+    # Files
+
+    save = GenerativeEstimator.save
+
+    @classmethod
+    def _from_file(cls, state):
+        """The fitted imputer of what a file says; a ValueError unless all of it fits together."""
+        imputer, names = cls.__new__(cls), {"feature_names_in_"} & set(state)
+        wanted = {"estimator", "sample_posterior", "random_state", "estimator_", "n_features_in_", *names}
+        require_keys(cls.__name__, state, wanted)
+        imputer.__dict__.update(state)
+        validate_parameters(imputer)
+        estimator = imputer.estimator_
+        require(isinstance(estimator, ImputationMixin) and is_fitted(estimator), "the estimator of an imputer is not fitted")
+        require(type(imputer.n_features_in_) is int, "n_features_in_ is missing, or of another kind")
+        require(imputer.n_features_in_ == estimator.n_features_in_, "n_features_in_ is not the number of columns")
+        known = [list(vars(e).get("feature_names_in_", np.empty(0))) for e in (imputer, estimator)]
+        require(known[0] == known[1], "feature_names_in_ are not the names of the columns")
+        return imputer
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(_default() if self.estimator is None else self.estimator).input_tags
+        return tags
+
+
+def _default():
+    return VAE(latent_dim=30, hidden_layer_sizes=(256, 256))
