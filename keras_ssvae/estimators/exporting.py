@@ -38,7 +38,8 @@ class ExportMixin:
         methods : sequence of {"predict_proba", "anomaly_score", "transform"}, default=None
             What to write; None is all of these that the model has.
         format : {"savedmodel", "onnx"}, default="savedmodel"
-            "savedmodel": `tf.saved_model.load(path).predict_proba({"age": ages, ...})`, and a signature for each method.
+            "savedmodel": what `served = tf.saved_model.load(path)` answers by ``served.predict_proba({"age": ages, ...})``,
+            with a signature for each method.
             "onnx": a file ``<method>.onnx`` for each; it needs tf2onnx, ``pip install 'keras_ssvae[export]'``.
 
         Raises
@@ -88,7 +89,8 @@ class ExportMixin:
 def _card(model):
     defaults = type(model)().get_params(deep=False)
     params = {name: value for name, value in model.get_params(deep=False).items() if repr(value) != repr(defaults[name])}
-    labels = dict(zip(model.classes_.tolist(), model._labels.class_weight.tolist(), strict=True))
+    weights = model._labels.class_weight[: len(model.classes_)]  # without classes there is one that all rows have
+    labels = dict(zip(model.classes_.tolist(), weights.tolist(), strict=True))
     about = (inspect.getdoc(type(model)) or "").partition("\n\n")[0]
     return card_of(type(model).__name__, about, model.table_, labels, params, model.history_)
 
@@ -104,8 +106,8 @@ def _answer(model, method) -> Callable[[dict], tf.Tensor]:
     if method == "predict_proba":
         if not _is_of_network(model):
             raise ValueError(
-                f"methods must not hold 'predict_proba' for a {type(model).__name__}: a classifier of scikit-learn gives it, and "
-                "no graph. Export 'transform', and apply `classifier_` to what it gives."
+                f"methods must not hold 'predict_proba' for a {type(model).__name__}: a classifier of scikit-learn gives it, "
+                "and no graph. Export 'transform', and apply `classifier_` to what it gives."
             )
         return lambda batch: tf.cast(tf.nn.softmax(tf.cast(network.class_logits(batch), tf.float64)), tf.float32)
     if method == "transform":

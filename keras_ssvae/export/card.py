@@ -44,8 +44,8 @@ def card_of(
         f"## Training\n\n{len(history)} epochs; the last one:\n\n{_table(('measure', 'value'), _last(history))}",
         "## Parameters\n\n" + (_table(("parameter", "value"), settings) if settings else "All as by default."),
         "## Versions\n\n" + _table(("package", "version"), _versions()),
-        "## Not known to the model\n\nWhere the rows come from, whom they are about, what the answers are used for, and how good "
-        "they are on other rows: whoever hands the model on says so here.",
+        "## Not known to the model\n\nWhere the rows come from, whom they are about, what the answers are used for, and how "
+        "good they are on other rows: whoever hands the model on says so here.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 

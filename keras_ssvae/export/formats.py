@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.export.folders import MARK, write_folder
 from keras_ssvae.export.inputs import batch_of, inputs_of
+from keras_ssvae.export.operations import DOMAIN, FUNCTIONS
 
 __all__ = ["export_methods"]
 
@@ -89,23 +90,51 @@ def _write_onnx(folder, table, inputs, methods):
     if missing:
         raise ImportError(f"format='onnx' needs {' and '.join(missing)}: pip install 'keras_ssvae[export]'.")
     import onnx
-    import tf2onnx
 
     read = [i.as_position() for i in inputs]  # tf2onnx compares no texts
     for name, answer in methods.items():
-        graph = _graph_of(table, read, answer)
-        named = tf.function(lambda columns, name=name, graph=graph: {name: graph(columns)}, autograph=False)
-        model, _ = tf2onnx.convert.from_function(named, input_signature=[{i.name: i.spec for i in read}], opset=OPSET)
-        unknown = {node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)}
-        if unknown:
-            raise ValueError(
-                f"ONNX has no operation {sorted(unknown)}, of which {name!r} of this model consists. Leave the method out, or "
-                "pass format='savedmodel'."
-            )
+        model = _onnx_of(name, _graph_of(table, read, answer), read)
         for given, position in zip(inputs, read, strict=True):
             if given.levels is not None:
                 _look_up(model, given, position.name)
         onnx.save(model, os.path.join(folder, f"{name}.onnx"))
+
+
+def _onnx_of(name, graph, read):
+    """A graph function as a model of ONNX."""
+    import onnx
+    import tf2onnx
+
+    model, _ = tf2onnx.convert.from_function(
+        tf.function(lambda columns: {name: graph(columns)}, autograph=False),
+        input_signature=[{i.name: i.spec for i in read}],
+        opset=OPSET,
+        custom_op_handlers={kind: (_as_function, []) for kind in FUNCTIONS},
+        extra_opset=[onnx.helper.make_opsetid(DOMAIN, 1)],
+    )
+    kinds = {(node.op_type, node.domain) for node in _nodes(model.graph)}
+    unknown = sorted(kind for kind, domain in kinds if domain != DOMAIN and not onnx.defs.has(kind, domain))
+    if unknown:
+        raise ValueError(
+            f"ONNX has no operation {unknown}, of which {name!r} of this model consists. Leave the method out, or pass "
+            "format='savedmodel'."
+        )
+    model.functions.extend(onnx.parser.parse_function(FUNCTIONS[kind]) for kind, domain in sorted(kinds) if domain == DOMAIN)
+    return model
+
+
+def _as_function(context, node, name, arguments):
+    """Leave an operation as it is: it is one of ours."""
+    node.domain = DOMAIN
+    return node
+
+
+def _nodes(graph):
+    """All operations, those of loops included."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from _nodes(attribute.g)
 
 
 def _look_up(model, given, position):

@@ -125,8 +125,8 @@ def _reader(column: Column, name: str) -> tuple[tf.DType, str, typing.Any]:
         return _levels_reader(column.levels, name)
     if isinstance(column, Dates) and column.format is not None:
         raise ValueError(
-            f"column {name} holds dates as text, which a graph cannot read. Fit to dates, as pd.to_datetime makes them: what is "
-            f"exported then takes {WORDS[Dates]}."
+            f"column {name} holds dates as text, which a graph cannot read. Fit to dates, as pd.to_datetime makes them: what "
+            f"is exported then takes {WORDS[Dates]}."
         )
     if isinstance(column, Numbers) and column.offset:
         return _long_integer_reader(column.offset, name)
