@@ -105,13 +105,20 @@ def _onnx_of(name, graph, read):
     import onnx
     import tf2onnx
 
+    named, signature = tf.function(lambda columns: {name: graph(columns)}, autograph=False), [{i.name: i.spec for i in read}]
     model, _ = tf2onnx.convert.from_function(
-        tf.function(lambda columns: {name: graph(columns)}, autograph=False),
-        input_signature=[{i.name: i.spec for i in read}],
+        named,
+        input_signature=signature,
         opset=OPSET,
         custom_op_handlers={kind: (_as_function, []) for kind in FUNCTIONS},
         extra_opset=[onnx.helper.make_opsetid(DOMAIN, 1)],
     )
+    captures = {inner.name: outer for outer, inner in named.get_concrete_function(*signature).graph.captures}
+    used = {tensor for node in _nodes(model.graph) for tensor in node.input}
+    for constant in [given for given in model.graph.input if given.name in captures]:  # tensors that the network holds
+        model.graph.input.remove(constant)
+        if constant.name in used:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(captures[constant.name].numpy(), constant.name))
     kinds = {(node.op_type, node.domain) for node in _nodes(model.graph)}
     unknown = sorted(kind for kind, domain in kinds if domain != DOMAIN and not onnx.defs.has(kind, domain))
     if unknown:
