@@ -325,6 +325,21 @@ class TablePreprocessor:
         """(n_columns,): columns that are standardised and may hold any number."""
         return self._by_column(lambda kind, n_levels: kind.scaling == "standard" and not kind.is_bounded)
 
+    @property
+    def coding(self) -> dict[str, np.ndarray]:
+        """What `encode` knows of the columns of the matrix, for another way to do the same: arrays (n_columns_,) by name."""
+        return {
+            "order": np.arange(self.n_columns_) if self._order is None else self._order,
+            "center": self.center_,
+            "scale": self.scale_,
+            "low": self._low,
+            "high": self._high,
+            "filler": self._filler,
+            "is_open": self._is_open(),
+            "is_whole": self._is_code,
+            "is_unknown": np.isnan(self.minimum_),
+        }
+
     def _encode_block(self, flat, rows, arrays):
         """Write some rows, in double precision, into what is encoded so far."""
         with np.errstate(over="ignore"):

@@ -28,6 +28,7 @@ from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
 from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.consistent import consistent
+from keras_ssvae.estimators.exporting import ExportMixin
 from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.estimators.loading import restore
 from keras_ssvae.estimators.parameters import (
@@ -58,7 +59,7 @@ AT_LEAST_TWO = Interval(numbers.Integral, 2, None, closed="left")
 
 
 @estimator
-class GenerativeEstimator(BaseEstimator):
+class GenerativeEstimator(ExportMixin, BaseEstimator):
     """Base of all estimators: parameters of the bodies and of the training, `fit`, and `sample`."""
 
     latent_dim: int = param(default=10, accepts=[POSITIVE], kw_only=False)

@@ -135,7 +135,7 @@ class AutoencoderNetwork(Network):
         pieces = tf.clip_by_value((number - edges[:, :-1]) / tf.maximum(edges[:, 1:] - edges[:, :-1], 1e-6), 0.0, 1.0) - 0.5
         if observed is not None:
             pieces *= tf.gather(observed, self.numbers, axis=-1)[..., None]
-        return tf.concat([values, tf.reshape(pieces, (noise.shape_of(x)[0], -1))], axis=-1)
+        return tf.concat([values, tf.reshape(pieces, (-1, math.prod(pieces.shape[-2:])))], axis=-1)
 
     def _shown(self, x, observed, step):
         """What the encoder is shown of the observed cells."""

@@ -1,0 +1,116 @@
+"""The way out: a fitted estimator as graphs that other programs read, and as a page that says what it is."""
+
+import functools
+import inspect
+import os
+import typing
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+from sklearn.utils.validation import check_is_fitted
+
+from keras_ssvae._compat.tensorflow import check_threads
+from keras_ssvae.estimators.consistent import consistent
+from keras_ssvae.estimators.mixins import DensityMixin, LabelPredictorMixin
+from keras_ssvae.export.card import card_of
+from keras_ssvae.export.formats import export_methods
+from keras_ssvae.serialization.files import write_atomically
+
+__all__ = ["ExportMixin"]
+
+METHODS = ("predict_proba", "anomaly_score", "transform")
+N_DRAWS = 50  # of `DensityMixin.score_samples` by default
+
+
+class ExportMixin:
+    """Files for others: what answers without this package, and what is read."""
+
+    @consistent
+    def export(
+        self: typing.Any, path: str | os.PathLike, methods: Sequence[str] | None = None, format: str = "savedmodel"
+    ) -> None:
+        """Write methods as graphs that read raw columns, for processes that have no keras_ssvae.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder to be; it is there as a whole or not at all. An earlier export in its place is replaced.
+        methods : sequence of {"predict_proba", "anomaly_score", "transform"}, default=None
+            What to write; None is all of these that the model has.
+        format : {"savedmodel", "onnx"}, default="savedmodel"
+            "savedmodel": what `served = tf.saved_model.load(path)` answers by ``served.predict_proba({"age": ages, ...})``,
+            with a signature for each method.
+            "onnx": a file ``<method>.onnx`` for each; it needs tf2onnx, ``pip install 'keras_ssvae[export]'``.
+
+        Raises
+        ------
+        ValueError
+            If the model lacks a method, it consists of what a graph cannot do, or a column is of a kind that a graph cannot
+            read; the message names the column and says what to pass.
+        FileExistsError
+            If something else is at `path`.
+        ImportError
+            If tf2onnx is needed and not installed.
+
+        Notes
+        -----
+        A column is a tensor (n,): numbers, truth values, and categories that are numbers as float64, NaN where missing; texts
+        and categories that are texts as strings, "" where missing; dates as seconds since 1970. A category that the fit did not
+        see counts as missing. An array of numbers is one tensor, "X". ``export.json`` lists all inputs by name, and the
+        classes; ``model_card.md`` is `model_card`. Answers are float32, the same as those of the method up to rounding (1e-5),
+        all rows at once: ask for some thousand rows at a time.
+        """
+        check_is_fitted(self)
+        check_threads()
+        has = [method for method in METHODS if hasattr(self, method) and (method != "predict_proba" or len(self.classes_))]
+        if methods is None:
+            methods = [method for method in has if method != "predict_proba" or _is_of_network(self)]
+        if isinstance(methods, str) or not len(methods) or not set(methods) <= set(has):
+            raise ValueError(f"methods must be some of {has}, which this {type(self).__name__} has; got {methods!r}.")
+        answers = {method: _answer(self, method) for method in methods}
+        columns = {"transform": self.get_feature_names_out().tolist()} if "transform" in methods else {}
+        facts = {"model": type(self).__name__, "classes": self.classes_.tolist(), "columns": columns}
+        export_methods(path, self.table_, answers, format, facts, _card(self))
+
+    @consistent
+    def model_card(self: typing.Any, path: str | os.PathLike) -> None:
+        """Write what the model knows of itself: columns, labels, training, parameters, versions, on a page in Markdown.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; it is replaced only when all is written. It holds ranges of the columns and their categories.
+        """
+        check_is_fitted(self)
+        text = _card(self).encode()
+        write_atomically(path, lambda file: file.write(text))
+
+
+def _card(model):
+    defaults = type(model)().get_params(deep=False)
+    params = {name: value for name, value in model.get_params(deep=False).items() if repr(value) != repr(defaults[name])}
+    weights = model._labels.class_weight[: len(model.classes_)]  # without classes there is one that all rows have
+    labels = dict(zip(model.classes_.tolist(), weights.tolist(), strict=True))
+    about = (inspect.getdoc(type(model)) or "").partition("\n\n")[0]
+    return card_of(type(model).__name__, about, model.table_, labels, params, model.history_)
+
+
+def _is_of_network(model):
+    """Whether class probabilities are what the network says."""
+    return type(model)._class_logits is LabelPredictorMixin._class_logits
+
+
+def _answer(model, method) -> Callable[[dict], tf.Tensor]:
+    """A method as a function of a batch to a tensor."""
+    network = model.network_
+    if method == "predict_proba":
+        if not _is_of_network(model):
+            raise ValueError(
+                f"methods must not hold 'predict_proba' for a {type(model).__name__}: a classifier of scikit-learn gives it, "
+                "and no graph. Export 'transform', and apply `classifier_` to what it gives."
+            )
+        return lambda batch: tf.cast(tf.nn.softmax(tf.cast(network.class_logits(batch), tf.float64)), tf.float32)
+    if method == "transform":
+        return network.encode_with_class if getattr(model, "_n_class_columns", 0) else network.encode
+    score = functools.partial(network.log_likelihood, n_draws=N_DRAWS) if isinstance(model, DensityMixin) else network.score
+    return lambda batch: -score(batch)

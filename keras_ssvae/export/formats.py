@@ -1,0 +1,163 @@
+"""Fitted models in formats that other programs read: methods as graphs of raw columns, in a folder."""
+
+import importlib.util
+import json
+import os
+import typing
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_ssvae.data.tables import TablePreprocessor
+from keras_ssvae.export.folders import MARK, write_folder
+from keras_ssvae.export.inputs import batch_of, inputs_of
+from keras_ssvae.export.operations import DOMAIN, FUNCTIONS
+
+__all__ = ["export_methods"]
+
+OPSET = 18  # of ONNX: the newest that tf2onnx writes
+LOOK_UP = "ai.onnx.ml", 2  # where texts are looked up
+
+
+def export_methods(
+    path: str | os.PathLike, table: TablePreprocessor, methods: dict[str, Callable[[dict], tf.Tensor]], format: str,
+    facts: dict[str, typing.Any], card: str,
+) -> None:  # fmt: skip
+    """Write methods as graphs of raw columns.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder to be; see `write_folder`.
+    table : TablePreprocessor
+        How columns become what a network reads.
+    methods : dict
+        Name -> function of a batch to a tensor with a leading axis of rows.
+    format : {"savedmodel", "onnx"}
+        A SavedModel of TensorFlow with a signature for each method, or a file "<method>.onnx" for each.
+    facts : dict
+        What else the JSON file of the export is to say.
+    card : str
+        The page of the model, in Markdown.
+
+    Raises
+    ------
+    ValueError
+        If `format` is another one, a column cannot be read in a graph, or ONNX lacks an operation.
+    ImportError
+        If what writes ONNX is not installed.
+    """
+    if format not in WRITERS:
+        raise ValueError(
+            f"format must be one of {list(WRITERS)}; got {format!r}. Keras reads a SavedModel as a layer: "
+            "keras.layers.TFSMLayer(path, call_endpoint='predict_proba')."
+        )
+    inputs = inputs_of(table)
+    given = [
+        {"name": i.name, "column": i.column, "dtype": i.spec.dtype.name, "shape": i.spec.shape.as_list(), "pass": i.words}
+        for i in inputs
+    ]
+    about = {"format": format, "methods": list(methods), "inputs": given, **facts}
+
+    def write(folder):
+        WRITERS[format](folder, table, inputs, methods)
+        for name, text in ((MARK, json.dumps(about, indent=1, ensure_ascii=False, default=str)), ("model_card.md", card)):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(f"{text.rstrip()}\n")
+
+    write_folder(path, write)
+
+
+def _graph_of(table, inputs, answer):
+    """A method as a graph function of a dict of columns."""
+    signature = {i.name: i.spec for i in inputs}
+    return tf.function(lambda columns: answer(batch_of(table, inputs, columns)), input_signature=[signature], autograph=False)
+
+
+def _write_saved_model(folder, table, inputs, methods):
+    module, signatures = tf.Module(), {}
+    graphs = {name: _graph_of(table, inputs, answer) for name, answer in methods.items()}
+    for name, graph in graphs.items():
+        setattr(module, name, graph)
+        named = tf.function(lambda name=name, graph=graph, **columns: {name: graph(columns)}, autograph=False)
+        signatures[name] = named.get_concrete_function(**{i.name: i.spec for i in inputs})
+    module.read = [graph.get_concrete_function().graph.variables for graph in graphs.values()]  # or they would be lost
+    tf.saved_model.save(module, folder, signatures=signatures)
+
+
+def _write_onnx(folder, table, inputs, methods):
+    missing = [name for name in ("onnx", "tf2onnx") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(f"format='onnx' needs {' and '.join(missing)}: pip install 'keras_ssvae[export]'.")
+    import onnx
+
+    read = [i.as_position() for i in inputs]  # tf2onnx compares no texts
+    for name, answer in methods.items():
+        model = _onnx_of(name, _graph_of(table, read, answer), read)
+        for given, position in zip(inputs, read, strict=True):
+            if given.levels is not None:
+                _look_up(model, given, position.name)
+        onnx.save(model, os.path.join(folder, f"{name}.onnx"))
+
+
+def _onnx_of(name, graph, read):
+    """A graph function as a model of ONNX."""
+    import onnx
+    import tf2onnx
+
+    named, signature = tf.function(lambda columns: {name: graph(columns)}, autograph=False), [{i.name: i.spec for i in read}]
+    model, _ = tf2onnx.convert.from_function(
+        named,
+        input_signature=signature,
+        opset=OPSET,
+        custom_op_handlers={kind: (_as_function, []) for kind in FUNCTIONS},
+        extra_opset=[onnx.helper.make_opsetid(DOMAIN, 1)],
+    )
+    captures = {inner.name: outer for outer, inner in named.get_concrete_function(*signature).graph.captures}
+    used = {tensor for node in _nodes(model.graph) for tensor in node.input}
+    for constant in [given for given in model.graph.input if given.name in captures]:  # tensors that the network holds
+        model.graph.input.remove(constant)
+        if constant.name in used:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(captures[constant.name].numpy(), constant.name))
+    kinds = {(node.op_type, node.domain) for node in _nodes(model.graph)}
+    unknown = sorted(kind for kind, domain in kinds if domain != DOMAIN and not onnx.defs.has(kind, domain))
+    if unknown:
+        raise ValueError(
+            f"ONNX has no operation {unknown}, of which {name!r} of this model consists. Leave the method out, or pass "
+            "format='savedmodel'."
+        )
+    model.functions.extend(onnx.parser.parse_function(FUNCTIONS[kind]) for kind, domain in sorted(kinds) if domain == DOMAIN)
+    return model
+
+
+def _as_function(context, node, name, arguments):
+    """Leave an operation as it is: it is one of ours."""
+    node.domain = DOMAIN
+    return node
+
+
+def _nodes(graph):
+    """All operations, those of loops included."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from _nodes(attribute.g)
+
+
+def _look_up(model, given, position):
+    """Put before an input of positions one of texts."""
+    from onnx import TensorProto, helper
+
+    graph = model.graph
+    graph.input.remove(next(known for known in graph.input if known.name == position))
+    graph.input.append(helper.make_tensor_value_info(given.name, TensorProto.STRING, [None]))
+    of_levels = {"keys_strings": given.levels, "values_floats": [float(j) for j in range(len(given.levels))]}
+    single = f"{position}.single"
+    found = helper.make_node("LabelEncoder", [given.name], [single], domain=LOOK_UP[0], default_float=float("nan"), **of_levels)
+    graph.node.insert(0, helper.make_node("Cast", [single], [position], to=TensorProto.DOUBLE))
+    graph.node.insert(0, found)
+    if LOOK_UP[0] not in {known.domain for known in model.opset_import}:
+        model.opset_import.append(helper.make_opsetid(*LOOK_UP))
+
+
+WRITERS: dict[str, Callable] = {"savedmodel": _write_saved_model, "onnx": _write_onnx}

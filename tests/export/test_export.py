@@ -1,0 +1,237 @@
+"""What is exported answers as the model does, of raw columns, without the package; and is there as a whole or not at all."""
+
+import json
+import subprocess
+import sys
+import uuid
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import keras_ssvae as ks
+from keras_ssvae.data.schema import Schema
+from keras_ssvae.data.tables import TablePreprocessor
+from keras_ssvae.export.inputs import MISSING_INTEGER, batch_of, inputs_of
+
+N_ROWS = 120
+QUICK = {"latent_dim": 2, "hidden_layer_sizes": (8,), "epochs": 1, "jit_compile": False, "random_state": 0}
+METHODS = ("predict_proba", "anomaly_score", "transform")
+ALONE = """
+import json, sys
+sys.modules["keras_ssvae"] = None  # an import of it fails
+import numpy as np
+folder, format = sys.argv[1:]
+rows = np.load(f"{folder}/rows.npz")
+expected = np.load(f"{folder}/expected.npz")
+rows = {name: rows[name].astype(object) if rows[name].dtype.kind == "U" else rows[name] for name in rows}
+methods = json.load(open(f"{folder}/model/export.json"))["methods"]
+if format == "savedmodel":
+    import tensorflow as tf
+    model = tf.saved_model.load(f"{folder}/model")
+    answers = {m: getattr(model, m)(rows).numpy() for m in methods}
+    for m in methods:
+        served = model.signatures[m](**{name: tf.constant(values) for name, values in rows.items()})
+        assert list(served) == [m] and np.array_equal(served[m], answers[m])
+else:
+    import onnxruntime
+    answers = {m: onnxruntime.InferenceSession(f"{folder}/model/{m}.onnx").run([m], rows)[0] for m in methods}
+    assert "tensorflow" not in sys.modules
+for m in methods:
+    assert answers[m].shape == expected[m].shape and np.isfinite(expected[m]).all()
+    np.testing.assert_allclose(answers[m], expected[m], rtol=1e-5, atol=1e-5)
+print("the same", *methods)
+"""
+
+
+def table_of(n=N_ROWS, seed=0):
+    """Columns of all kinds that an export reads, with gaps."""
+    rng = np.random.RandomState(seed)
+    frame = pd.DataFrame({
+        "length (cm)": rng.normal(100, 20, n),
+        "größe": rng.lognormal(0, 2, n),
+        "visits": rng.poisson(3, n),
+        "number": 2**60 + rng.randint(0, 1000, n),
+        "member": pd.array(rng.rand(n) > 0.5, dtype="boolean"),
+        "plan": rng.choice(["free", "paid", "gift"], n),
+        "size": pd.Categorical(rng.choice(["S", "M", "L"], n), ["S", "M", "L"], ordered=True),
+        "rooms": pd.Categorical(rng.choice([1, 2, 5], n)),
+        "day": pd.Timestamp("2024-03-01") + pd.to_timedelta(rng.randint(0, 300, n), unit="D"),
+        "length/cm": rng.normal(0, 1, n),
+    })  # fmt: skip
+    for name in ("length (cm)", "member", "plan", "size", "rooms", "day"):
+        frame.loc[rng.choice(n, 12, replace=False), name] = None
+    return frame
+
+
+def odd_rows():
+    """Rows with what the fit did not see: categories, far cells, whole rows of gaps."""
+    frame = table_of(seed=1)
+    frame["plan"] = frame["plan"].astype(object)
+    frame.loc[0, ["plan", "length (cm)", "length/cm"]] = ["other", 1e300, -1e9]
+    frame.loc[1, ["length (cm)", "größe", "length/cm"]] = [-1e12, 0.0, 2e3]
+    frame.loc[2, ["length (cm)", "größe", "length/cm", "plan", "size", "rooms", "day", "member"]] = None
+    return frame
+
+
+def raw(frame):
+    """Columns as an exported model takes them."""
+    seconds = (frame["day"] - pd.Timestamp(0)) / pd.Timedelta(seconds=1)
+    return {
+        "length__cm_": frame["length (cm)"].to_numpy(float),
+        "gr__e": frame["größe"].to_numpy(float),
+        "visits": frame["visits"].to_numpy(float),
+        "number": frame["number"].to_numpy(np.int64),
+        "member": frame["member"].to_numpy(float, na_value=np.nan),
+        "plan": frame["plan"].fillna("").to_numpy(str),
+        "size": frame["size"].astype(object).fillna("").to_numpy(str),
+        "rooms": frame["rooms"].astype(float).to_numpy(),
+        "day": seconds.to_numpy(float),
+        "length_cm": frame["length/cm"].to_numpy(float),
+    }
+
+
+@pytest.fixture(scope="module")
+def model():
+    frame = table_of()
+    y = np.where(frame["length/cm"] > 0, "up", "down").astype(object)
+    y[20:] = None
+    likelihood = {"visits": "gaussian"}  # ONNX has no logarithm of the gamma function, in which counts are scored
+    return ks.SemiSupervisedVAE(**QUICK, likelihood=likelihood).fit(frame, y)
+
+
+def alone(folder, format):
+    """Ask an export in a process in which the package cannot be imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(folder), format], capture_output=True, text=True, cwd=folder, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("format", ["savedmodel", "onnx"])
+def test_answers_are_the_same_where_the_package_is_not(model, format, tmp_path):
+    rows = odd_rows()
+    model.export(tmp_path / "model", format=format)
+    np.savez(tmp_path / "rows.npz", **raw(rows))
+    np.savez(tmp_path / "expected.npz", **{method: getattr(model, method)(rows) for method in METHODS})
+    assert alone(tmp_path, format) == ["the", "same", *METHODS]
+
+
+@pytest.mark.filterwarnings("ignore::keras_ssvae.data.tables.ExtremeValueWarning")
+def test_columns_are_coded_as_by_the_table():
+    frame = table_of()
+    frame.loc[3, "length/cm"] = 1e7
+    schema = Schema().fit(frame)
+    table = TablePreprocessor().fit(schema.read(frame), schema, np.ones(len(frame)))
+    inputs = inputs_of(table)
+    rows = odd_rows()
+    coded = batch_of(table, inputs, {name: tf.constant(values) for name, values in raw(rows).items()})
+    expected = table.encode(schema.read(rows))
+    np.testing.assert_array_equal(coded["observed"], expected.observed)
+    np.testing.assert_allclose(coded["x"], expected.x, rtol=1e-6)
+    assert 0 < expected.observed.mean() < 1 and np.abs(expected.x).max() > 1000
+
+
+def test_integers_with_many_digits_keep_their_differences():
+    values = np.array([2**62, 2**62 + 1, 2**62 + 3, -(2**62)])
+    schema = Schema().fit(pd.DataFrame({"key": values[:3]}))
+    table = TablePreprocessor().fit(schema.read(pd.DataFrame({"key": values[:3]})), schema, np.ones(3))
+    numbers = inputs_of(table)[0].numbers(tf.constant([*values, MISSING_INTEGER], tf.int64)).numpy()
+    np.testing.assert_array_equal(numbers[:3], [0, 1, 3])
+    assert numbers[3] == -(2.0**63) and np.isnan(numbers[4])
+
+
+def test_images_and_arrays_are_one_tensor(tmp_path):
+    X = np.random.RandomState(0).rand(30, 6, 6).astype("float32")
+    images = ks.VAE(**QUICK).fit(X)
+    images.export(tmp_path / "images")
+    exported = tf.saved_model.load(str(tmp_path / "images"))
+    given = {"X": X.astype(float)}
+    np.testing.assert_allclose(exported.transform(given), images.transform(X), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(exported.anomaly_score(given), images.anomaly_score(X), rtol=1e-5, atol=1e-4)
+    facts = json.loads((tmp_path / "images" / "export.json").read_text())
+    assert facts["methods"] == ["anomaly_score", "transform"] and facts["inputs"][0]["shape"] == [None, 6, 6]
+
+
+def test_a_classifier_of_scikit_learn_stays_outside(tmp_path):
+    X = np.random.RandomState(0).normal(size=(60, 3))
+    model = ks.M1(**QUICK).fit(X, (X[:, 0] > 0).astype(int))
+    with pytest.raises(ValueError, match="classifier of scikit-learn"):
+        model.export(tmp_path / "m1", methods=["predict_proba"])
+    assert not list(tmp_path.iterdir())
+    model.export(tmp_path / "m1", format="onnx")
+    z = onnxruntime.InferenceSession(tmp_path / "m1" / "transform.onnx").run(["transform"], {"X": X})[0]
+    np.testing.assert_allclose(z, model.transform(X), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.classifier_.predict_proba(z), model.predict_proba(X), atol=1e-4)
+
+
+def test_what_onnx_cannot_do_is_said(tmp_path):
+    X = pd.DataFrame({"count": np.random.RandomState(0).poisson(4, 60)})
+    model = ks.VAE(**QUICK, likelihood="poisson").fit(X)
+    with pytest.raises(ValueError, match=r"ONNX has no operation \['Lgamma'\].*anomaly_score.*savedmodel"):
+        model.export(tmp_path / "model", format="onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("column", "error"),
+    [
+        ([f"2024-01-0{d}" for d in range(1, 10)], r"column 'odd' holds dates as text.*pd.to_datetime.*seconds since 1970"),
+        ([uuid.UUID(int=k % 3) for k in range(9)], r"column 'odd' holds categories such as UUID.*astype\(str\)"),
+        (np.arange(9, dtype="uint64") + np.uint64(2**63 + 5), "column 'odd' holds integers beyond int64"),
+    ],
+    ids=["dates", "uuids", "integers"],
+)
+def test_columns_that_no_graph_reads_are_named(column, error):
+    frame = pd.DataFrame({"plain": np.arange(9.0), "odd": column})
+    schema = Schema().fit(frame)
+    table = TablePreprocessor().fit(schema.read(frame), schema, np.ones(9))
+    with pytest.raises(ValueError, match=error):
+        inputs_of(table)
+
+
+def test_impossible_requests(model, tmp_path):
+    with pytest.raises(ValueError, match=r"format must be one of \['savedmodel', 'onnx'\]; got 'keras'.*TFSMLayer"):
+        model.export(tmp_path / "model", format="keras")
+    for methods in ("transform", [], ["sample"]):
+        with pytest.raises(ValueError, match="methods must be some of"):
+            model.export(tmp_path / "model", methods=methods)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_replaced_if_it_is_an_export(model, tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    target.mkdir()
+    model.export(target, methods=["transform"])  # it was empty
+    model.export(target, methods=["predict_proba"])
+    assert json.loads((target / "export.json").read_text())["methods"] == ["predict_proba"]
+    before = sorted(target.rglob("*"))
+
+    def fail(module, folder, **kwargs):
+        raise OSError("no room")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(OSError, match="no room"):
+        model.export(target, methods=["transform"])
+    assert sorted(target.rglob("*")) == before and list(tmp_path.iterdir()) == [target]
+    monkeypatch.undo()
+    (target / "export.json").unlink()
+    with pytest.raises(FileExistsError, match="no export"):
+        model.export(target)
+
+
+def test_model_card_says_what_the_model_knows(model, tmp_path):
+    model.model_card(tmp_path / "card.md")
+    card = (tmp_path / "card.md").read_text()
+    assert card.startswith("# SemiSupervisedVAE\n")
+    assert "| plan | " in card and "| free, gift, paid | yes |" in card
+    assert "| visits | int64 | gaussian | " in card
+    assert "| latent_dim | " not in card and "| `latent_dim` | `2` |" in card and "`batch_size`" not in card
+    y = model._labels.class_weight
+    assert f"| down | {y[0]:g} |" in card and f"| up | {y[1]:g} |" in card
+    assert f"| keras_ssvae | {ks.__version__} |" in card and f"| tensorflow | {tf.__version__} |" in card
+    loss = model.history_["loss"].iloc[-1]
+    assert f"| loss | {loss:g} |" in card
