@@ -162,3 +162,13 @@ def test_adapters_are_judged_by_labels_that_they_were_not_shown(crossed):
     plain, adapter = np.mean(errors, axis=0)
     assert plain < 0.02
     assert adapter > 0.38  # one half, less a standard error; those who are shown the labels have 0.34
+
+
+def test_one_label_a_class_is_not_hidden(two_domains):
+    x, y, domain = two_domains
+    known = np.full(400, -1)
+    for k in range(3):
+        known[np.flatnonzero(y == k)[0]] = k
+    even = np.full((400, 3), 1 / 3)
+    log_p = adapted(np.log(even), even, x, known, domain, np.array([0.0, 1.0]))
+    assert np.mean(log_p[200:].argmax(axis=1) == y[200:]) > 0.9
