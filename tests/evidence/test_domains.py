@@ -155,7 +155,20 @@ def test_adapters_that_agree_by_chance_alone_are_left_out(two_domains, monkeypat
 
 def test_adapters_are_judged_by_labels_that_they_were_not_shown(crossed):
     x, _, domain = crossed
-    y = np.where(domain == 0, np.random.RandomState(2).randint(2, size=600), -1)  # nothing to learn
-    plain, adapter = domains._left_out_errors(np.eye(2)[y], y, x, y, domain, 2)
-    assert plain == pytest.approx(1 / 102, rel=0.1)
-    assert adapter > 0.4
+    errors = []
+    for seed in range(2, 5):
+        y = np.where(domain == 0, np.random.RandomState(seed).randint(2, size=600), -1)  # nothing to learn
+        errors.append(domains._left_out_errors(np.eye(2)[y], y, x, y, domain, 2))
+    plain, adapter = np.mean(errors, axis=0)
+    assert plain < 0.02
+    assert adapter > 0.38  # one half, less a standard error; those who are shown the labels have 0.34
+
+
+def test_one_label_a_class_is_not_hidden(two_domains):
+    x, y, domain = two_domains
+    known = np.full(400, -1)
+    for k in range(3):
+        known[np.flatnonzero(y == k)[0]] = k
+    even = np.full((400, 3), 1 / 3)
+    log_p = adapted(np.log(even), even, x, known, domain, np.array([0.0, 1.0]))
+    assert np.mean(log_p[200:].argmax(axis=1) == y[200:]) > 0.9
