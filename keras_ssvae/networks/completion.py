@@ -49,12 +49,14 @@ def drawn_cells(
 
     Parameters
     ----------
-    network, batch, n_draws
+    network, batch
         As of `expected_cells`.
     uniform : (rows, m, 2) tensor
         Noise on (0, 1) that chooses among the proposals.
     seeds : (rows, 2) int32 tensor
         Of the draws of the cells.
+    n_draws : int
+        Number of proposals a row.
     means : tuple of int, default=()
         Columns of which the mean at the proposal comes back, in place of a draw.
     """
