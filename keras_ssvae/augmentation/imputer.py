@@ -30,7 +30,8 @@ class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMix
     Parameters
     ----------
     estimator : generative estimator of this package, default=None
-        A clone of it is fitted. None: a `VAE` with ``latent_dim=30`` and ``hidden_layer_sizes=(256, 256)``.
+        A clone of it is fitted. None: a `VAE` with ``latent_dim=20``, numbers as Gaussian, for the least squared error, and
+        `early_stopping` after 100 epochs where there are 20 rows, so that draws of small tables do not look too sure.
     sample_posterior : bool, default=False
         Whether `transform` gives a draw of the missing cells, in place of what is to be expected of them: for multiple
         imputation, with another `random_state` each, and for what is to keep the spread of the columns.
@@ -90,7 +91,7 @@ class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMix
         ValueError
             If X or y cannot be read, or `estimator` cannot fill cells; the imputer is unchanged then.
         """
-        estimator = _default() if self.estimator is None else clone(self.estimator)
+        estimator = _default(X) if self.estimator is None else clone(self.estimator)
         if not isinstance(estimator, ImputationMixin):
             raise ValueError(f"estimator must have impute; {type(estimator).__name__} has none.")
         estimator = seeded(estimator, derive_seeds(self.random_state, 2)[0]).fit(X, y)
@@ -151,5 +152,7 @@ class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMix
         return tags
 
 
-def _default():
-    return VAE(latent_dim=30, hidden_layer_sizes=(256, 256))
+def _default(X=None):
+    """The default estimator, for rows X: fewer than 20 can spare none to be judged by."""
+    shape = np.shape(X)
+    return VAE(latent_dim=20, likelihood="gaussian", early_stopping=not shape or shape[0] >= 20, n_iter_no_change=100)

@@ -184,7 +184,8 @@ class AdversarialAutoencoderNetwork(AdversarialNetwork):
         location = self.location(*self._soft_code(batch))  # the code is a function of the row: there is nothing to weigh
 
         def propose(eps):
-            return tf.zeros_like(batch["x"][None, :, 0]), location[None]
+            n_rows, n_parameters = tf.shape(location)[0], location.shape[1]
+            return tf.zeros((eps.shape[0], n_rows)), tf.broadcast_to(location, (eps.shape[0], n_rows, n_parameters))
 
         return propose, 1
 

@@ -1,7 +1,9 @@
 """What cells may hold that were not observed, given those that were: importance sampling of the latent variables.
 
 The encoder proposes latent variables of a row, and weights turn what it proposes into draws of p(z | observed cells), of which
-the decoder gives the other cells (P.-A. Mattei, J. Frellsen 2019, "MIWAE", arXiv 1812.02633, sections 3.2 and 3.3).
+the decoder gives the other cells (P.-A. Mattei, J. Frellsen 2019, "MIWAE", arXiv 1812.02633, on imputation). Where a few of the
+proposals would outweigh all others, weights are tempered, a row at a time: what they say is a matter of luck then, and the encoder
+knows better, which has learned with gaps.
 """
 
 import math
@@ -14,6 +16,8 @@ from keras_ssvae.nn import noise
 __all__ = ["drawn_cells", "expected_cells"]
 
 AT_A_TIME = 100  # draws times classes of a row that are decoded side by side
+POWERS = (1.0, 0.5, 0.25, 0.125, 0.0)  # of the weights, of which the first is taken that lets enough proposals count
+ENOUGH = 0.25  # effective share of the proposals
 
 
 def expected_cells(network: typing.Any, batch: dict, n_draws: int) -> tf.Tensor:
@@ -45,12 +49,14 @@ def drawn_cells(
 
     Parameters
     ----------
-    network, batch, n_draws
+    network, batch
         As of `expected_cells`.
     uniform : (rows, m, 2) tensor
         Noise on (0, 1) that chooses among the proposals.
     seeds : (rows, 2) int32 tensor
         Of the draws of the cells.
+    n_draws : int
+        Number of proposals a row.
     means : tuple of int, default=()
         Columns of which the mean at the proposal comes back, in place of a draw.
     """
@@ -76,13 +82,31 @@ def _by_part(network, batch, n_draws, function):
     """log of the summed weights of each part of the proposals, (parts, rows), and what the function says of them."""
     propose, dim = network.proposals(batch)
     n_parts = math.ceil(n_draws * max(1, network.n_classes) / AT_A_TIME)
-    eps = noise.normal((network.seed, 0), (n_parts, math.ceil(n_draws / n_parts), 1, dim))
+    size = math.ceil(n_draws / n_parts)
+    eps = noise.normal((network.seed, 0), (n_parts, size, 1, dim))
+
+    def of_draws(log_weight):  # summed over classes, which are not what luck decides about
+        return tf.reduce_logsumexp(tf.reshape(log_weight, (-1, size, tf.shape(log_weight)[1])), axis=0)
+
+    def log_weights(some):
+        return of_draws(propose(some)[0])
+
+    power = _power(tf.reshape(tf.map_fn(log_weights, eps), (n_parts * size, -1)))
 
     def part(some):
         log_weight, location = propose(some)
+        log_weight -= tf.tile((1.0 - power) * of_draws(log_weight), (log_weight.shape[0] // size, 1))
         return tf.reduce_logsumexp(log_weight, axis=0), function(log_weight, location)
 
     return tf.map_fn(part, eps, fn_output_signature=(tf.float32, tf.float32))
+
+
+def _power(log_weight):
+    """The power of weights (n, rows) that lets enough of them count, (rows,)."""
+    tempered = tf.reshape(POWERS, (-1, 1, 1)) * log_weight
+    log_size = 2.0 * tf.reduce_logsumexp(tempered, axis=1) - tf.reduce_logsumexp(2.0 * tempered, axis=1)
+    enough = log_size >= math.log(ENOUGH * log_weight.shape[0])
+    return tf.gather(POWERS, tf.argmax(enough, axis=0))
 
 
 def _chosen(log_weight, values, uniform):

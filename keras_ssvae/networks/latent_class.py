@@ -329,8 +329,9 @@ class LatentClassNetwork(ClassifierNetwork):
             if self.lower is not None:
                 return self._weighted_code(seen, eps)
             by_class, of_all, location = self.weighted(seen, eps)
-            log_weight = by_class + of_all
-            return tf.reshape(log_weight, (-1, log_weight.shape[-1] or tf.shape(seen["x"])[0])), stacked(location, seen["x"])
+            log_weight = by_class + of_all  # (classes, draws, rows)
+            n_each = log_weight.shape[0] * log_weight.shape[1]
+            return tf.reshape(log_weight, (n_each, -1)), stacked(location, seen["x"])
 
         return propose, self.latent_dim + self.code_dim
 

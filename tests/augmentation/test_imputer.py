@@ -94,6 +94,11 @@ def test_labels_reach_an_estimator_that_learns_from_them(frame):
     assert list(imputer.estimator_.classes_) == ["down", "up"]
 
 
+def test_the_default_fills_a_handful_of_rows():
+    filled = ks.GenerativeImputer(random_state=0).fit_transform(np.array([[1.0, np.nan], [2.0, 3.0], [0.0, 1.0]]))
+    assert 1.0 <= filled[0, 1] <= 3.0 and filled[2, 1] == 1.0
+
+
 def test_an_estimator_that_cannot_fill_is_refused(frame):
     with pytest.raises(ValueError, match="SemiSupervisedGAN has none"):
         ks.GenerativeImputer(ks.SemiSupervisedGAN()).fit(frame[1])
