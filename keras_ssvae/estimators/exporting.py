@@ -100,7 +100,7 @@ def _is_of_network(model):
     return type(model)._class_logits is LabelPredictorMixin._class_logits
 
 
-def _answer(model, method) -> Callable[[dict], tf.Tensor]:
+def _answer(model: typing.Any, method: str) -> Callable[[dict], tf.Tensor]:
     """A method as a function of a batch to a tensor."""
     network = model.network_
     if method == "predict_proba":

@@ -110,7 +110,11 @@ def _onnx_of(name, graph, read):
         named,
         input_signature=signature,
         opset=OPSET,
-        custom_op_handlers={kind: (_as_function, []) for kind in FUNCTIONS},
+        custom_op_handlers={
+            "Log": (_as_it_is, []),
+            "SelectV2": (_as_where, []),
+            **{kind: (_as_function, []) for kind in FUNCTIONS},
+        },
         extra_opset=[onnx.helper.make_opsetid(DOMAIN, 1)],
     )
     captures = {inner.name: outer for outer, inner in named.get_concrete_function(*signature).graph.captures}
@@ -128,6 +132,17 @@ def _onnx_of(name, graph, read):
         )
     model.functions.extend(onnx.parser.parse_function(FUNCTIONS[kind]) for kind, domain in sorted(kinds) if domain == DOMAIN)
     return model
+
+
+def _as_it_is(context, node, name, arguments):
+    """Leave a logarithm as it is: tf2onnx would take it in single precision, where far cells are infinite."""
+    return node
+
+
+def _as_where(context, node, name, arguments):
+    """A choice as a choice: tf2onnx would multiply what is not chosen by zero, infinity too."""
+    node.type = "Where"
+    return node
 
 
 def _as_function(context, node, name, arguments):

@@ -81,7 +81,7 @@ def inputs_of(table: TablePreprocessor) -> list[Input]:
         if not isinstance(column, Identifiers):
             dtype, words, numbers = _reader(column, repr(j) if schema.names is None else repr(schema.names[j]))
             plain = _plain(name, {known.name for known in inputs})
-            levels = column.levels if dtype == tf.string else None
+            levels = column.levels if isinstance(column, Levels) and dtype == tf.string else None
             inputs.append(Input(plain, j, name, tf.TensorSpec((None,), dtype, name=plain), words, numbers, levels))
     return inputs
 
@@ -101,7 +101,7 @@ def _encoded(table, flat):
     """`TablePreprocessor.encode` of numbers (n, d)."""
     coding = {name: tf.constant(v, tf.float64 if v.dtype.kind == "f" else v.dtype) for name, v in table.coding.items()}
     ordered = tf.gather(flat, coding["order"], axis=1)
-    is_nan = tf.math.is_nan(ordered)  # alone, or ONNX would multiply NaN by zero
+    is_nan = tf.math.is_nan(ordered)
     missing = is_nan | coding["is_unknown"]
     x = (tf.where(is_nan, coding["center"], ordered) - coding["center"]) / coding["scale"]
     far = (tf.abs(x) > REACH) & coding["is_open"]

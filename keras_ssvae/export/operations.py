@@ -56,6 +56,18 @@ Xlog1py (x, y) => (z) {{
   z = CastLike (result, x)
 }}"""
 
+# which tf2onnx makes of the logarithm of a softmax, and so infinite where that is zero
+CROSS_ENTROPY = f"""{_HEADER}
+SparseSoftmaxCrossEntropyWithLogits (logits, labels) => (loss, log_q) {{
+  log_q = LogSoftmax <axis = -1> (logits)
+  last = Constant <value = int64[1] {{-1}}> ()
+  whole = Cast <to = 7> (labels)
+  index = Unsqueeze (whole, last)
+  chosen = GatherElements <axis = -1> (log_q, index)
+  flat = Squeeze (chosen, last)
+  loss = Neg (flat)
+}}"""
+
 # of positive numbers: log gamma(x + 8) by Stirling's series, less log x, log (x + 1), ..., log (x + 7)
 LGAMMA = f"""{_HEADER}
 Lgamma (x) => (y) {{
@@ -92,4 +104,5 @@ Lgamma (x) => (y) {{
 
 FUNCTIONS = {
     "Log1p": LOG1P, "Expm1": EXPM1, "MulNoNan": MUL_NO_NAN, "Xlogy": XLOGY, "Xlog1py": XLOG1PY, "Lgamma": LGAMMA,
+    "SparseSoftmaxCrossEntropyWithLogits": CROSS_ENTROPY,
 }  # fmt: skip

@@ -127,6 +127,13 @@ def test_without_labels_and_without_experts(rows):
         assert model.sample(3, domain="a")[0].shape == (3, 4)
 
 
+def test_questions_about_rows_that_are_read_piece_by_piece(rows):
+    X, partly, domain, _ = rows
+    model = made(epochs=1, piecewise=True).fit(X, partly, domain=domain)
+    np.testing.assert_array_equal(model.anomaly_score(X[:9]), model.anomaly_score(X)[:9])
+    assert model.reconstruct(X[:9]).shape == (9, 4)
+
+
 def test_images_with_a_code_and_a_decoder_of_ones_own(rows):
     _, partly, domain, _ = rows
     images = np.random.RandomState(0).rand(240, 12, 12)
