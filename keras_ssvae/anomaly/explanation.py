@@ -8,7 +8,7 @@ import numpy as np
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.networks import inference
 
-__all__ = ["explain", "typical"]
+__all__ = []
 
 TILES = 7  # of an image, along a side
 

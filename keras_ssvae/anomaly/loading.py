@@ -11,7 +11,7 @@ from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.registry import require, require_keys
 
-__all__ = ["restore"]
+__all__ = []
 
 KINDS: dict[str, typing.Any] = {
     "estimator_": GenerativeEstimator, "members_": Members, "labeled_": (LabeledScore, type(None)), "offset_": float,

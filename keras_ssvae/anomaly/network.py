@@ -7,7 +7,7 @@ import numpy as np
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.networks import inference
 
-__all__ = ["codes", "network_scores"]
+__all__ = []
 
 N_DRAWS = 10  # of families that have no bound in closed form
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_ssvae.registry import register, require, require_keys
 
-__all__ = ["ScoreScale", "spread_of"]
+__all__ = []
 
 LOWEST, LINEAR = -3.0, 10.0  # scaled scores below are all alike; above, they grow with the logarithm of what is beyond
 TO_DEVIATIONS = 1.349  # quartiles of a normal distribution lie so many deviations apart

@@ -6,7 +6,7 @@ import scipy.stats
 
 from keras_ssvae.anomaly.scaling import SMALLEST, TO_DEVIATIONS
 
-__all__ = ["automatic_threshold", "confidence", "probability", "slope_of"]
+__all__ = []
 
 FENCE = 1.5  # quartile ranges above the upper quartile
 FEWEST_KNOWN = 3  # known anomalies that can say where the threshold is

@@ -15,7 +15,7 @@ from keras_ssvae.data.schema import Schema
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.validation import check_weight, check_X
 
-__all__ = ["Learned", "first_scores", "learn", "mostly_normal", "scores_of", "stacked"]
+__all__ = []
 
 TRIMMED = 0.1  # of the rows without a label, the strangest, which teach nothing of what is normal
 MAX_KEPT = 4096  # rows of each kind that a fit keeps for `partial_fit`

@@ -6,7 +6,7 @@ from sklearn.ensemble import ExtraTreesClassifier, IsolationForest
 from keras_ssvae._compat.sklearn import tree_of
 from keras_ssvae.registry import register, require, require_keys
 
-__all__ = ["Trees", "expected_path"]
+__all__ = []
 
 N_ISOLATING, ISOLATED_ROWS = 100, 256
 ATTRIBUTES = {"n_features", "sizes", "left", "right", "feature", "threshold", "value"}

@@ -17,7 +17,7 @@ from keras_ssvae.data.schema_columns import Identifiers, Levels
 from keras_ssvae.data.tables import FLOATS, REACH, TablePreprocessor
 from keras_ssvae.data.time_columns import Dates, Durations, Periods, TimesOfDay
 
-__all__ = ["Input", "batch_of", "inputs_of"]
+__all__ = []
 
 MISSING_INTEGER = int(np.iinfo(np.int64).min)  # of integers so long that they come as such, which know no NaN
 WORDS = {
