@@ -48,7 +48,8 @@ class ImputationMixin:
         Notes
         -----
         Both weigh 100 latent variables that the encoder proposes by how well they explain the observed cells (P.-A. Mattei, J.
-        Frellsen 2019, "MIWAE", arXiv 1812.02633), as far as a quarter of them still counts. Images are filled by `reconstruct`, unless draws are asked for.
+        Frellsen 2019, "MIWAE", arXiv 1812.02633), as far as a quarter of them still counts. Images are filled by
+        `reconstruct`, unless draws are asked for.
         """
         schema, rows = self.table_.schema_, self._rows(X)
         if n_draws is None:

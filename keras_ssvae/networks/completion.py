@@ -2,8 +2,8 @@
 
 The encoder proposes latent variables of a row, and weights turn what it proposes into draws of p(z | observed cells), of which
 the decoder gives the other cells (P.-A. Mattei, J. Frellsen 2019, "MIWAE", arXiv 1812.02633, on imputation). Where a few of the
-proposals would outweigh all others, weights are tempered, a row at a time: what they say is a matter of luck then, and the encoder
-knows better, which has learned with gaps.
+proposals would outweigh all others, weights are tempered, a row at a time: what they say is a matter of luck then, and the
+encoder knows better, which has learned with gaps.
 """
 
 import math
