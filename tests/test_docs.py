@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import keras_ssvae
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN_EACH = """
@@ -77,3 +79,8 @@ def test_the_site_is_built_without_a_warning(tmp_path):
             assert f'href="{page.stem}.html"' in front  # every page is reached from the first
     public = (tmp_path / "site" / "api" / "keras_ssvae.SemiSupervisedVAE.html").read_text(encoding="utf-8")
     assert 'id="keras_ssvae.SemiSupervisedVAE.predict_proba"' in public
+
+
+def test_every_public_name_has_a_page():
+    listed = re.findall(r"^   (\w+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.M)
+    assert sorted(listed) == sorted(set(keras_ssvae.__all__) - {"__version__"})
