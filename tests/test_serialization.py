@@ -11,6 +11,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from fractions import Fraction
 from pathlib import Path
 
 import keras
@@ -269,7 +270,7 @@ def test_values_of_every_kind_come_back(fitted, tmp_path):
         assert_alike(value, loaded[kind])
 
 
-NOT_DATA = {"categorical of dates", "bytes", "Arrow decimal", "Arrow dictionary"}  # what JSON and pandas have no name for
+NOT_DATA = {"bytes", "Arrow dictionary"}  # what JSON and pandas have no name for
 SCHEMAS = {name: Schema().fit(pd.DataFrame({"c": series})) for name, (series, _) in COLUMNS.items()}
 
 
@@ -427,7 +428,7 @@ UNSAVABLE = {
     "optimizer": UsersOptimizer(0.1),
     "encoder": classic_encoder(NotRegistered),
     "decoder": keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda z: z), keras.layers.Dense(5)]),
-    "classes": [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)],
+    "classes": [Fraction(1, 3), Fraction(2, 3)],
 }
 
 
@@ -442,9 +443,17 @@ def test_what_cannot_be_written_as_data_is_named_when_saving(name, fitted, tmp_p
 
 def test_labels_that_cannot_be_written_are_named_when_saving(fitted, tmp_path):
     model = copy.copy(fitted)
-    model._codec = LabelCodec().fit([datetime.date(2020 + code, 1, 1) for code in range(3)], 3)
+    model._codec = LabelCodec().fit([Fraction(code, 3) for code in range(3)], 3)
     with pytest.raises(TypeError, match=r"save cannot write _codec\.classes_ = "):
         model.save(tmp_path / "model")
+
+
+def test_labels_that_are_days_come_back(fitted, tmp_path):
+    model, days = copy.copy(fitted), [datetime.date(2020 + code, 1, 1) for code in range(3)]
+    model._codec = LabelCodec().fit(days, 3)
+    model.classes_ = model._codec.classes_
+    model.save(tmp_path / "model")
+    assert load(tmp_path / "model").classes_.tolist() == days
 
 
 # Families of the user
