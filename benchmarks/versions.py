@@ -1,6 +1,6 @@
 """Does it work with the oldest and with the newest of what setup.cfg promises, and do they read each other's files?
 
-    python benchmarks/versions.py --folder /tmp/versions
+    python benchmarks/versions.py --folder versions
 
 Makes two virtual environments, one of every lower bound in ``install_requires`` and one of the newest releases, runs some
 of the tests in each, and lets the newest read what the oldest has saved. Environments that are there are used again.

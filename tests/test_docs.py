@@ -1,18 +1,14 @@
 """The site is built without a warning, and the snippets of every page run, each alone where it imports the package."""
 
 import importlib.util
-import os
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from scripts import ROOT, run_python, snippets_of
 
 import keras_ssvae
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN_EACH = """
 import sys
@@ -25,26 +21,18 @@ for number, block in enumerate(sys.stdin.read().split("\\0")):
 OPTIONAL = ("mapie", "optuna")  # what only some recipes need, and the test extra does not install
 
 
-def snippets_of(page):
-    """The Python on a page, without what needs a package that is not here."""
+def runnable(page):
+    """The snippets of a page without those that need a package that is not here."""
     missing = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
-    found = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
-    return [block for block in found if not any(name in block for name in missing)]
-
-
-def run(arguments, env_extra=(), **kwargs):
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg", **dict(env_extra)}
-    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=600, **kwargs)
+    return [block for block in snippets_of(page) if not any(name in block for name in missing)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if snippets_of(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.stem)
 def test_snippets_run(page, tmp_path):
-    snippets = snippets_of(page)
+    snippets = runnable(page)
     told_as_one = not all("import keras_ssvae" in snippet for snippet in snippets)  # what follows goes on with what was before
-    done = run(["-c", RUN_EACH], cwd=tmp_path, input=("\n" if told_as_one else "\0").join(snippets))
-    assert done.returncode == 0, done.stderr
+    run_python(["-c", RUN_EACH], cwd=tmp_path, input=("\n" if told_as_one else "\0").join(snippets))
 
 
 @pytest.mark.slow
@@ -55,24 +43,8 @@ def test_the_site_is_built_without_a_warning(tmp_path):
         shutil.copytree(ROOT / name, copied / name, ignore=shutil.ignore_patterns("api", "gallery", "__pycache__"))
     for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
         shutil.copyfile(ROOT / name, copied / name)
-    done = run(
-        [
-            "-m",
-            "sphinx",
-            "-W",
-            "--keep-going",
-            "-q",
-            "-b",
-            "html",
-            "-d",
-            tmp_path / "trees",
-            copied / "docs",
-            tmp_path / "site",
-        ],
-        cwd=tmp_path,
-        env_extra={"DOCS_GALLERY": "False"},
-    )
-    assert done.returncode == 0, done.stderr
+    folders = ["-d", tmp_path / "trees", copied / "docs", tmp_path / "site"]
+    run_python(["-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", *folders], cwd=tmp_path, DOCS_GALLERY="False")
     front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     for page in (ROOT / "docs").glob("*.md"):
         if page.stem != "index":

@@ -1,29 +1,7 @@
 """The examples, and the code in the README, run to their end as they stand."""
 
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parents[1]
-
-
-def run(arguments, cwd):
-    """Run Python elsewhere than in the checkout, but with the checkout's package, and return what it printed."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+from scripts import ROOT, run_python, snippets_of
 
 
 @pytest.mark.slow
@@ -31,15 +9,8 @@ def run(arguments, cwd):
 def test_example_runs_and_says_something(path, tmp_path):
     draws, is_short = ("sys.argv[" + n + "]" in path.read_text() for n in "12")  # a picture, and the number of epochs
     arguments = ["picture.png", "2"][: draws + is_short]
-    assert run([path, *arguments], cwd=tmp_path).strip()
+    assert run_python([path, *arguments], cwd=tmp_path).strip()
     assert (tmp_path / "picture.png").exists() == draws
-
-
-def blocks_of(page):
-    """The Python on a page, one block after the other."""
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
-    assert blocks
-    return "\n".join(blocks)
 
 
 USES = """
@@ -57,4 +28,6 @@ assert len(AnomalyHistogramDisplay.from_estimator(model, X).ax_.patches) == 30
 
 @pytest.mark.slow
 def test_code_for_contributors_runs(tmp_path):
-    run(["-c", blocks_of("CONTRIBUTING.md") + USES], cwd=tmp_path)
+    blocks = snippets_of(ROOT / "CONTRIBUTING.md")
+    assert blocks
+    run_python(["-c", "\n".join(blocks) + USES], cwd=tmp_path)

@@ -13,10 +13,11 @@ from keras_ssvae.anomaly import explanation, loading, thresholds, training
 from keras_ssvae.data.containers import opened, split_labels
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.sources import open_source
-from keras_ssvae.data.survey import SourceSummary
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.blockwise import blockwise
 from keras_ssvae.estimators.consistent import consistent
+from keras_ssvae.estimators.fit_data import in_memory
+from keras_ssvae.estimators.wrapping import WrapperMixin
 from keras_ssvae.models.vae import VAE
 from keras_ssvae.registry import register
 from keras_ssvae.seeding import derive_seeds, seeded
@@ -27,7 +28,7 @@ Constraints = dict[str, list]
 
 
 @register
-class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
+class AnomalyDetector(WrapperMixin, MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     """How strange rows are, with labels of any of them, or none.
 
     Four scores of a row, each in spreads above ordinary rows, are averaged: how soon random splits isolate it, how far it is
@@ -90,7 +91,6 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         "contamination": [StrOptions({"auto"}), Interval(numbers.Real, 0, 0.5, closed="right")],
         "random_state": ["random_state"],
     }
-    _holds_families = True  # see `keras_ssvae.serialization`
 
     def __init__(
         self, estimator: typing.Any = None, contamination: float | str = "auto", random_state: typing.Any = None
@@ -120,7 +120,7 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         seeds = derive_seeds(self.random_state, 3)
         estimator = self._fresh(seeds[0])
         label_column = y if isinstance(y, str) else None
-        X, y, weight = _in_memory(estimator, X, y, seeds[1])
+        X, y, weight = in_memory(estimator, X, y, seeds[1], UNLABELED)[:3]
         first, y_index = training.first_scores(X, y, estimator, weight, seeds[1])
         normal = training.mostly_normal(first, y_index)
         stands_for = np.where(normal, 1.0 if weight is None else weight, 0.0)
@@ -146,7 +146,7 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         seed = derive_seeds(self.random_state, before._n_fits + 1)[-1]
         label_column = y if isinstance(y, str) else None
         estimator = before.estimator_._snapshot()
-        X, y, weight = _in_memory(estimator, X, y, seed)
+        X, y, weight = in_memory(estimator, X, y, seed, UNLABELED)[:3]
         rows = estimator._rows(X)[:]
         rows = rows.joined(y=LabelCodec([0, 1]).fit(y, len(rows)).encode(y, len(rows)))
         normal = training.mostly_normal(before._scores(rows), rows.y)
@@ -174,25 +174,19 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
             threshold = thresholds.automatic_threshold(learned.others, learned.left_out)
         else:
             threshold = -float(np.percentile(-scores, 100.0 * contamination))
-        state = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
-        names = {name: vars(estimator)[name] for name in ("feature_names_in_",) if name in vars(estimator)}
-        self.__dict__ = {
-            **state,
-            **names,
-            "n_features_in_": estimator.n_features_in_,
-            "estimator_": estimator,
-            "members_": learned.members,
-            "labeled_": learned.labeled,
-            "offset_": -threshold,
-            "threshold_": threshold,
-            "decision_scores_": scores,
-            "labels_": (scores > threshold).astype(int),
-            "_slope": thresholds.slope_of(learned.others),
-            "_memory": learned.memory,
-            "_n_fits": 1 + vars(self).get("_n_fits", 0),
-            "_label_column": label_column or vars(self).get("_label_column"),
-        }
-        return self
+        return self._commit(
+            estimator,
+            members_=learned.members,
+            labeled_=learned.labeled,
+            offset_=-threshold,
+            threshold_=threshold,
+            decision_scores_=scores,
+            labels_=(scores > threshold).astype(int),
+            _slope=thresholds.slope_of(learned.others),
+            _memory=learned.memory,
+            _n_fits=1 + vars(self).get("_n_fits", 0),
+            _label_column=label_column or vars(self).get("_label_column"),
+        )
 
     # Questions
 
@@ -276,34 +270,15 @@ class AnomalyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         X, y = split_labels(opened(X), y, self._label_column)
         return X, y, open_source(X, y, self.estimator_.buffer_size, self._label_column)
 
-    def _snapshot(self):
-        """A copy that shares parameters and attributes; see `keras_ssvae.estimators.consistent`."""
-        copy = object.__new__(type(self))
-        copy.__dict__ = vars(self).copy()
-        return copy
-
-    # Files
-
-    save = GenerativeEstimator.save
-
     @classmethod
     def _from_file(cls, state):
         """The fitted detector of what a file says; a ValueError unless all of it fits together."""
-        return loading.restore(cls, state)
+        detector = cls._of_file(state, loading.KINDS)
+        loading.check(detector)
+        return detector
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags = ClassifierTags(multi_class=False)  # which scikit-learn asks of all that have predict_proba
         tags.input_tags = get_tags(VAE() if self.estimator is None else self.estimator).input_tags
         return tags
-
-
-def _in_memory(estimator, X, y, seed):
-    """Rows that lie in memory, y of -1, 0 and 1, and how many rows each stands for, None for one."""
-    X, y = split_labels(opened(X), y)
-    source = open_source(X, y, estimator.buffer_size)
-    weight = None
-    if source is not None:
-        summary = SourceSummary(source, estimator.buffer_size, UNLABELED, seed)
-        X, y, weight = summary.X, summary.y, summary.weight
-    return X, y, weight

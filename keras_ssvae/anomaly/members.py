@@ -49,44 +49,48 @@ class Members:
         if table.image_shape_ is not None:
             views = [self.view.scaled(numbers), codes(network, rows)]
             self.local = [LocalDensity().fit(view, rng) for view in views if view is not None]
-        self.scale = ScoreScale().fit(self.raw(table, network, rows))
+        self.scale = ScoreScale().fit(self.raw(table, network, rows, self.numbers(table, rows)))
         return self
 
     def joined(self, scaled: np.ndarray) -> np.ndarray:
         """One score a row, (n,), of scaled ones, (n, k): the mean of all, of images of the local ones, which come last."""
         return scaled[:, -len(self.local) :].mean(axis=1)
 
-    def raw(self, table: typing.Any, network: typing.Any, rows: PreparedRows) -> np.ndarray:
+    def numbers(self, table: typing.Any, rows: PreparedRows) -> np.ndarray:
+        """What trees and distances read of rows, (n, d) float32; see `RowView`."""
+        blocks = [self.view.numbers(table, _padded(rows[start : start + BLOCK])) for start in range(0, len(rows), BLOCK)]
+        return np.concatenate(blocks)[: len(rows)]
+
+    def raw(self, table: typing.Any, network: typing.Any, rows: PreparedRows, numbers: np.ndarray) -> np.ndarray:
         """Scores as the methods give them, (n, k): of the forest, of distances, and of the network unless it is None."""
-        own = np.concatenate([self._block(table, rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)])
+        unheard = self.view.n_unheard(rows)
+        parts = [slice(start, start + BLOCK) for start in range(0, len(rows), BLOCK)]
+        own = np.concatenate([self._block(numbers[part], unheard[part]) for part in parts])
         scores = [own[:, :2]]
         if network is not None:
             said = network_scores(network, rows)
-            said[:, 0] += self.view.rarity * self.view.n_unheard(rows)
+            said[:, 0] += self.view.rarity * unheard
             scores.append(said)
         if len(self.local) == 2:
             code = codes(network, rows)
-            of_codes = [self.local[1](_padded(code[start : start + BLOCK])) for start in range(0, len(rows), BLOCK)]
+            of_codes = [self.local[1](_padded(code[part])) for part in parts]
             scores.append(np.concatenate(of_codes)[: len(rows), None])
         return np.concatenate([*scores, own[:, 2:]], axis=1)
 
-    def _block(self, table, rows):
+    def _block(self, numbers, unheard):
         """The same of at most `BLOCK` rows, by the forest and distances."""
-        padded = _padded(rows)
-        numbers, unheard = self.view.numbers(table, padded), self.view.n_unheard(padded)
-        depth = 2.0 ** -self.trees(numbers[: len(rows)])
-        distance = self.neighbors(self.view.scaled(numbers), (UNHEARD * unheard).astype(np.float32))
-        local = [self.local[0](self.view.scaled(numbers))[: len(rows)]] if self.local else []
-        return np.stack([depth, distance[: len(rows)], *local], axis=1)
+        scaled, beyond = self.view.scaled(_padded(numbers)), (UNHEARD * _padded(unheard)).astype(np.float32)
+        scores = [self.neighbors(scaled, beyond), *(part(scaled) for part in self.local[:1])]
+        return np.stack([2.0 ** -self.trees(numbers), *(score[: len(numbers)] for score in scores)], axis=1)
 
-    def __call__(self, table: typing.Any, network: typing.Any, rows: PreparedRows) -> np.ndarray:
-        """Scores of rows in spreads above those of ordinary ones, (n, k)."""
-        return self.scale(self.raw(table, network, rows))
+    def __call__(self, table: typing.Any, network: typing.Any, rows: PreparedRows) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of rows in spreads above those of ordinary ones, (n, k), and what a classifier reads of them besides.
 
-    def features(self, table: typing.Any, rows: PreparedRows, scaled: np.ndarray) -> np.ndarray:
-        """What a classifier reads of rows: their numbers, and their scaled scores, (n, k), side by side: float32 (n, d + k)."""
-        blocks = [self.view.numbers(table, _padded(rows[start : start + BLOCK])) for start in range(0, len(rows), BLOCK)]
-        return np.concatenate([np.concatenate(blocks)[: len(rows)], scaled.astype(np.float32)], axis=1)
+        That is their numbers and these scores side by side: float32 (n, d + k).
+        """
+        numbers = self.numbers(table, rows)
+        scaled = self.scale(self.raw(table, network, rows, numbers))
+        return scaled, np.concatenate([numbers, scaled.astype(np.float32)], axis=1)
 
     def _check_loaded(self):
         require_keys("Members", vars(self), {"view", "trees", "neighbors", "local", "scale"})

@@ -47,7 +47,7 @@ def first_scores(X: typing.Any, y: typing.Any, estimator: typing.Any, weight: ty
     table = TablePreprocessor(estimator.likelihood).fit(values, schema, check_weight(weight, values))
     rows, known = table.encode(values), y_index == 1
     members = Members().fit(table, None, rows if known.all() else rows[~known], np.random.RandomState(seed))
-    return members.joined(members(table, None, rows)), y_index
+    return members.joined(members(table, None, rows)[0]), y_index
 
 
 def mostly_normal(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -62,12 +62,11 @@ def learn(estimator: typing.Any, rows: PreparedRows, normal: np.ndarray, seed: i
     """What there is to learn from rows, with "y" of -1, 0 and 1, given a trained estimator and which rows are mostly normal."""
     rng = np.random.RandomState(seed)
     members = Members().fit(estimator.table_, estimator.network_, rows[normal] if normal.any() else rows, rng)
-    scaled = [members(estimator.table_, estimator.network_, part) for part in _steps(rows)]
-    strange = np.concatenate([members.joined(part) for part in scaled])
+    said = [members(estimator.table_, estimator.network_, part) for part in _steps(rows)]
+    strange = np.concatenate([members.joined(scaled) for scaled, _ in said])
     if not (rows.y == 1).any() or not (rows.y != 1).any():
         return Learned(members, None, strange, strange, np.empty(0), _thinned(rows, rng))
-    parts = zip(_steps(rows), scaled, strict=True)
-    features = np.concatenate([members.features(estimator.table_, part, z) for part, z in parts])
+    features = np.concatenate([features for _, features in said])
     labeled = LabeledScore().fit(features, members.trees.n_features, strange, rows.y, rng)
     left_out = labeled.pop_left_out()
     scores = strange + labeled(features, strange)
@@ -78,11 +77,9 @@ def scores_of(estimator: typing.Any, members: Members, labeled: LabeledScore | N
     """How strange rows are, `PreparedRows` or `LazyRows`: (n,)."""
 
     def of_part(part):
-        scaled = members(estimator.table_, estimator.network_, part)
-        said = members.joined(scaled)
-        if labeled is not None:
-            said += labeled(members.features(estimator.table_, part, scaled), said)
-        return said
+        scaled, features = members(estimator.table_, estimator.network_, part)
+        strange = members.joined(scaled)
+        return strange if labeled is None else strange + labeled(features, strange)
 
     if len(rows) <= STEP:
         return of_part(rows[:])

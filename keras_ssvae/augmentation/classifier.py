@@ -14,21 +14,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from keras_ssvae._compat.sklearn import check_feature_names, safe_indexing
 from keras_ssvae.augmentation.rows import Amount, Rows
 from keras_ssvae.data.labels import UNLABELED
+from keras_ssvae.estimators.combining import fitted_has
 from keras_ssvae.estimators.documentation import with_rows
 from keras_ssvae.model_selection import Seed, labeled_scorer
 from keras_ssvae.seeding import derive_seeds, seeded
 
 __all__ = ["AugmentedClassifier"]
-
-
-def _classifier_has(method):
-    """Whether the classifier has the method, for `available_if`."""
-
-    def check(self):
-        getattr(getattr(self, "classifier_", self.classifier), method)  # its AttributeError says which method is missing
-        return True
-
-    return check
 
 
 class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -118,7 +109,7 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """The classifier's labels of rows: (n,)."""
         return self._ask("predict", X)
 
-    @available_if(_classifier_has("predict_proba"))
+    @available_if(fitted_has("classifier", "predict_proba"))
     @with_rows
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """The classifier's probabilities of the classes; they are those of a data set of the proportions it was fitted to.
@@ -130,13 +121,13 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """
         return self._ask("predict_proba", X)
 
-    @available_if(_classifier_has("predict_log_proba"))
+    @available_if(fitted_has("classifier", "predict_log_proba"))
     @with_rows
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Logarithm of `predict_proba`: (n, n_classes), columns in the order of ``classes_``."""
         return self._ask("predict_log_proba", X)
 
-    @available_if(_classifier_has("decision_function"))
+    @available_if(fitted_has("classifier", "decision_function"))
     @with_rows
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """The classifier's decision function: (n,) or (n, n_classes)."""

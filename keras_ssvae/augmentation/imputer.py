@@ -9,19 +9,20 @@ from sklearn.base import MetaEstimatorMixin, OneToOneFeatureMixin, clone
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae._compat.sklearn import BaseEstimator, TransformerMixin, fit_context, is_fitted, validate_parameters
+from keras_ssvae._compat.sklearn import BaseEstimator, TransformerMixin, fit_context
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.imputing import ImputationMixin
+from keras_ssvae.estimators.wrapping import WrapperMixin
 from keras_ssvae.models.vae import VAE
-from keras_ssvae.registry import register, require, require_keys
+from keras_ssvae.registry import register, require
 from keras_ssvae.seeding import derive_seeds, seeded
 
 __all__ = ["GenerativeImputer"]
 
 
 @register
-class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class GenerativeImputer(WrapperMixin, OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Fill missing cells by a generative model of the rows: a transformer for pipelines.
 
     Numbers, categories, dates and truth values are filled alike, each given all observed cells of its row, and what comes out
@@ -68,7 +69,6 @@ class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMix
         "sample_posterior": ["boolean"],
         "random_state": ["random_state"],
     }
-    _holds_families = True  # see `keras_ssvae.serialization`
 
     def __init__(self, estimator: typing.Any = None, sample_posterior: bool = False, random_state: typing.Any = None) -> None:
         self.estimator = estimator
@@ -94,11 +94,7 @@ class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMix
         estimator = _default(X) if self.estimator is None else clone(self.estimator)
         if not isinstance(estimator, ImputationMixin):
             raise ValueError(f"estimator must have impute; {type(estimator).__name__} has none.")
-        estimator = seeded(estimator, derive_seeds(self.random_state, 2)[0]).fit(X, y)
-        names = {name: vars(estimator)[name] for name in ("feature_names_in_",) if name in vars(estimator)}
-        state = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
-        self.__dict__ = {**state, **names, "n_features_in_": estimator.n_features_in_, "estimator_": estimator}
-        return self
+        return self._commit(seeded(estimator, derive_seeds(self.random_state, 2)[0]).fit(X, y))
 
     @consistent
     def transform(self, X: typing.Any) -> typing.Any:
@@ -120,30 +116,11 @@ class GenerativeImputer(OneToOneFeatureMixin, MetaEstimatorMixin, TransformerMix
         (drawn,) = self.estimator_.impute(X, n_draws=1, random_state=derive_seeds(self.random_state, 2)[1])
         return drawn
 
-    def _snapshot(self):
-        """A copy that shares parameters and attributes; see `keras_ssvae.estimators.consistent`."""
-        copy = object.__new__(type(self))
-        copy.__dict__ = vars(self).copy()
-        return copy
-
-    # Files
-
-    save = GenerativeEstimator.save
-
     @classmethod
     def _from_file(cls, state):
         """The fitted imputer of what a file says; a ValueError unless all of it fits together."""
-        imputer, names = cls.__new__(cls), {"feature_names_in_"} & set(state)
-        wanted = {"estimator", "sample_posterior", "random_state", "estimator_", "n_features_in_", *names}
-        require_keys(cls.__name__, state, wanted)
-        imputer.__dict__.update(state)
-        validate_parameters(imputer)
-        estimator = imputer.estimator_
-        require(isinstance(estimator, ImputationMixin) and is_fitted(estimator), "the estimator of an imputer is not fitted")
-        require(type(imputer.n_features_in_) is int, "n_features_in_ is missing, or of another kind")
-        require(imputer.n_features_in_ == estimator.n_features_in_, "n_features_in_ is not the number of columns")
-        known = [list(vars(e).get("feature_names_in_", np.empty(0))) for e in (imputer, estimator)]
-        require(known[0] == known[1], "feature_names_in_ are not the names of the columns")
+        imputer = cls._of_file(state, ())
+        require(isinstance(imputer.estimator_, ImputationMixin), "the estimator of an imputer has no impute")
         return imputer
 
     def __sklearn_tags__(self) -> Tags:

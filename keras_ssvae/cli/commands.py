@@ -95,7 +95,7 @@ def fit(
     network.set_params(**{name: value for name, value in given.items() if value is not None})
     if stream is None:
         stream = rows.bytes_of([path for path in (*paths, *unlabeled) if path != STDIO]) > rows.IN_MEMORY
-    start = time.perf_counter()
+    began = time.perf_counter()
     try:
         _fit(estimator, paths, unlabeled, target, mark, drop, stream)
     except keras_ssvae.FitInterrupted as interrupted:
@@ -104,7 +104,7 @@ def fit(
             say(f"the model of the last epoch is in {output}")
         raise
     estimator.save(output)
-    say(f"{model} fitted in {time.perf_counter() - start:.0f} s: {output}")
+    say(f"{model} fitted in {time.perf_counter() - began:.0f} s: {output}")
 
 
 def _fit(estimator, paths, unlabeled, target, mark, drop, stream):
@@ -120,24 +120,24 @@ def _fit(estimator, paths, unlabeled, target, mark, drop, stream):
                         X, y = rows.split(frame, target, drop, labeled)
                         yield X if y is None else (X, y)
 
-        _set_mark(estimator, mark, target, next(rows.blocks_of(paths[0])))
+        if target is not None:
+            _set_mark(estimator, mark, rows.labels_of(next(rows.blocks_of(paths[0])), target))
         estimator.fit(blocks)
         return
     split = [rows.split(rows.read(some), target, drop, labeled) for some, labeled in parts if some]
     X = pd.concat([X for X, _ in split], ignore_index=True)
     y = None if target is None else np.concatenate([np.asarray(y, dtype=object) for _, y in split])
     if target is not None:
-        _set_mark(estimator, mark, target, pd.DataFrame({target: split[0][1]}))
+        _set_mark(estimator, mark, split[0][1])
         n_labeled = int(rows.known(y, getattr(estimator, "unlabeled", -1)).sum())
         say(f"{len(X)} rows, {X.shape[1]} columns, {n_labeled} labels")
     estimator.fit(X, y)
 
 
-def _set_mark(estimator, mark, target, frame):
+def _set_mark(estimator, mark, labels):
     """Let the estimator know what stands for no label; a number where the labels are numbers."""
-    if target is None or "unlabeled" not in estimator.get_params():
+    if "unlabeled" not in estimator.get_params():
         return
-    labels = rows.labels_of(frame, target)
     is_number = pd.api.types.is_numeric_dtype(labels) and not pd.api.types.is_bool_dtype(labels)
     try:
         number = float(mark) if is_number else None
@@ -152,13 +152,14 @@ def predict(
     proba: typing.Annotated[bool, typer.Option("--proba", help="The probability of each class, too.")] = False,
 ) -> None:  # fmt: skip
     """Write the class of each row. Rows are read in blocks, so that a folder of any size has room."""
-    estimator = _load(model, "predict")
+    estimator = _load(model, "predict_proba" if proba else "predict")
+    classes = getattr(estimator, "classes_", ("normal", "anomaly"))  # of a detector
 
     def answers(frame, X):
-        shares = estimator.predict_proba(X)
-        yield "prediction", estimator.classes_[shares.argmax(axis=1)]
+        yield "prediction", estimator.predict(X)
         if proba:
-            yield from ((f"proba_{label}", shares[:, k]) for k, label in enumerate(estimator.classes_))
+            shares = estimator.predict_proba(X)
+            yield from ((f"proba_{label}", shares[:, k]) for k, label in enumerate(classes))
 
     _answer(estimator, path, output, keep, append, answers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -19,11 +20,11 @@ from keras_ssvae.model_selection import Mark
 __all__ = ["WithUnlabeled"]
 
 
-def _fitted_has(method):
-    """Whether the estimator has the method, for `available_if`."""
+def fitted_has(part: str, method: str) -> Callable[[Any], bool]:
+    """Whether a part of an estimator, fitted or not, has the method, for `available_if`."""
 
     def check(self):
-        getattr(getattr(self, "estimator_", self.estimator), method)  # its AttributeError says which method is missing
+        getattr(getattr(self, f"{part}_", getattr(self, part)), method)  # its AttributeError says which method is missing
         return True
 
     return check
@@ -108,22 +109,22 @@ class WithUnlabeled(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """As of the fitted estimator."""
         return self._ask("predict", X)
 
-    @available_if(_fitted_has("predict_proba"))
+    @available_if(fitted_has("estimator", "predict_proba"))
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """As of the fitted estimator."""
         return self._ask("predict_proba", X)
 
-    @available_if(_fitted_has("predict_log_proba"))
+    @available_if(fitted_has("estimator", "predict_log_proba"))
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """As of the fitted estimator."""
         return self._ask("predict_log_proba", X)
 
-    @available_if(_fitted_has("decision_function"))
+    @available_if(fitted_has("estimator", "decision_function"))
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """As of the fitted estimator."""
         return self._ask("decision_function", X)
 
-    @available_if(_fitted_has("transform"))
+    @available_if(fitted_has("estimator", "transform"))
     def transform(self, X: ArrayLike) -> Any:
         """As of the fitted estimator."""
         return self._ask("transform", X)

@@ -13,8 +13,10 @@ from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.mixins import DensityMixin, LabelPredictorMixin
 from keras_ssvae.export.card import card_of
-from keras_ssvae.export.formats import export_methods
+from keras_ssvae.export.formats import MARK, writer_of
 from keras_ssvae.serialization.files import write_atomically
+from keras_ssvae.serialization.folders import write_folder
+from keras_ssvae.serialization.versions import versions
 
 __all__ = ["ExportMixin"]
 
@@ -70,7 +72,7 @@ class ExportMixin:
         answers = {method: _answer(self, method) for method in methods}
         columns = {"transform": self.get_feature_names_out().tolist()} if "transform" in methods else {}
         facts = {"model": type(self).__name__, "classes": self.classes_.tolist(), "columns": columns}
-        export_methods(path, self.table_, answers, format, facts, _card(self))
+        write_folder(path, writer_of(self.table_, answers, format, facts, _card(self)), MARK)
 
     @consistent
     def model_card(self: typing.Any, path: str | os.PathLike) -> None:
@@ -92,7 +94,7 @@ def _card(model):
     weights = model._labels.class_weight[: len(model.classes_)]  # without classes there is one that all rows have
     labels = dict(zip(model.classes_.tolist(), weights.tolist(), strict=True))
     about = (inspect.getdoc(type(model)) or "").partition("\n\n")[0]
-    return card_of(type(model).__name__, about, model.table_, labels, params, model.history_)
+    return card_of(type(model).__name__, about, model.table_, labels, params, model.history_, versions())
 
 
 def _is_of_network(model):

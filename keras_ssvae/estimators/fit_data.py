@@ -65,7 +65,7 @@ def prepare(
         random_state = lasting_seed(estimator.checkpoint) if random_state is None else random_state
     seeds = derive_seeds(random_state, 3 * (1 + (estimator.n_iter_ if warm else 0)))[-3:]
     label_column = y if isinstance(y, str) else None
-    X, y, sample_weight, source = _in_memory(estimator, X, y, sample_weight, extra, seeds[2])
+    X, y, sample_weight, source = in_memory(estimator, X, y, seeds[2], estimator.unlabeled, sample_weight, **extra)
     if warm:
         schema, values = estimator.table_.schema_, estimator._read(X)
     else:
@@ -159,8 +159,11 @@ def _evidence(table, rows, weight, n_classes, domain, asks):
     return evidence, advice, apart
 
 
-def _in_memory(estimator, X, y, sample_weight, extra, seed):
-    """Rows, labels and weights that lie in memory, and the source that they stand for, if any."""
+def in_memory(
+    estimator: typing.Any, X: typing.Any, y: typing.Any, seed: int, unlabeled: typing.Any, sample_weight: typing.Any = None,
+    **extra: typing.Any,
+) -> tuple:  # fmt: skip
+    """Rows, labels and weights that lie in memory, and the source that they stand for, if any; `unlabeled` marks rows there."""
     weighted_memmap = isinstance(X, np.memmap) and sample_weight is not None  # as joblib hands arrays to its processes
     X, y = split_labels(opened(X), y)
     source = None if weighted_memmap else open_source(X, y, estimator.buffer_size)
@@ -170,7 +173,7 @@ def _in_memory(estimator, X, y, sample_weight, extra, seed):
         raise ValueError("sample_weight must be None where X is read in blocks; repeat rows in X instead.")
     if isinstance(extra.get("domain"), Domains):
         raise ValueError("domain must be None where X is read in blocks; pass X as an array or a DataFrame.")
-    summary = SourceSummary(source, estimator.buffer_size, estimator.unlabeled, seed)
+    summary = SourceSummary(source, estimator.buffer_size, unlabeled, seed)
     return summary.X, summary.y, summary.weight, source
 
 

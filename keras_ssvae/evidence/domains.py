@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from keras_ssvae.evidence.graphs import NeighborGraph
-from keras_ssvae.evidence.rows import thinned
+from keras_ssvae.evidence.rows import directions_of, thinned
 
 __all__ = []
 
@@ -105,6 +105,7 @@ def adapted(
         return log_posterior
     index = np.full(len(y), -1)
     index[y >= 0] = own
+    x = aligned(x, domain)
     opinions = _opinions(x, index, domain, len(classes))
     errors = _left_out_errors(left_out, y, x, index, domain, len(classes))
     share = np.zeros(len(y))
@@ -153,11 +154,11 @@ def _left_out_errors(left_out, y, x, index, domain, n_classes):
 
 
 def _opinions(x, y, domain, n_classes):
-    """What each adapter says, (n_adapters, n, n_classes)."""
+    """What each adapter says of aligned rows, (n_adapters, n, n_classes)."""
     kept = [thinned(np.flatnonzero((domain == k) & kind), MAX_ROWS) for k in np.unique(domain) for kind in (y >= 0, y < 0)]
     kept = np.sort(np.concatenate(kept))
     weight = _label_weights(y[kept], domain[kept], n_classes)
-    x = _upright(aligned(x, domain), domain, y >= 0)
+    x = _upright(x, domain, y >= 0)
     turned = _turned(x, max(DIMS), kept)
     near = turned[:, : DIMS[1]]
     opinions = [_selected(turned[:, :k], y, kept, weight, n_classes) for k in sorted({min(k, turned.shape[1]) for k in DIMS})]
@@ -206,15 +207,8 @@ def _label_weights(y, domain, n_classes):
 def _turned(x, dim, kept=slice(None)):
     """Up to `dim` principal components, (n, k), learned from the rows that are kept."""
     mean = x[kept].mean(axis=0, dtype=float)
-    centered = x[kept] - mean
-    if centered.shape[1] <= len(centered):
-        values, directions = np.linalg.eigh(centered.T @ centered)
-    else:
-        values, left = np.linalg.eigh(centered @ centered.T)
-        directions = centered.T @ (left / np.sqrt(np.maximum(values, 1e-12)))
-    top = np.argsort(values)[::-1][:dim]
-    top = top[values[top] > 1e-9 * max(values.max(), 1e-12)]
-    return (x - mean) @ directions[:, top] if len(top) else np.zeros((len(x), 1))
+    directions = directions_of(x[kept] - mean, dim)
+    return (x - mean) @ directions if directions.shape[1] else np.zeros((len(x), 1))
 
 
 def _unit(x):

@@ -104,11 +104,15 @@ def principal(x: np.ndarray, weight: np.ndarray, dim: int) -> tuple[np.ndarray, 
     x, weight = x[some].astype(np.float64), weight[some]
     mean = np.average(x, axis=0, weights=weight)
     centered = (x - mean) * np.sqrt(weight / weight.sum())[:, None]
-    if x.shape[1] <= len(x):
+    return mean, directions_of(centered, dim)
+
+
+def directions_of(centered: np.ndarray, dim: int) -> np.ndarray:
+    """Up to `dim` principal directions of rows without their mean, (d, k), that explain anything."""
+    if centered.shape[1] <= len(centered):
         values, directions = np.linalg.eigh(centered.T @ centered)
     else:
         values, left = np.linalg.eigh(centered @ centered.T)
         directions = centered.T @ (left / np.sqrt(np.maximum(values, 1e-12)))
     top = np.argsort(values)[::-1][:dim]
-    top = top[values[top] > 1e-9 * max(values.max(), 1e-12)]
-    return mean, directions[:, top]
+    return directions[:, top[values[top] > 1e-9 * max(values.max(), 1e-12)]]

@@ -1,7 +1,5 @@
 """What is known of a fitted model, on a page in Markdown: nothing but what the model itself holds."""
 
-import importlib.metadata
-import platform
 import typing
 
 import numpy as np
@@ -12,14 +10,13 @@ from keras_ssvae.data.tables import TablePreprocessor
 
 __all__ = ["card_of"]
 
-PACKAGES = ("keras_ssvae", "tensorflow", "keras", "tensorflow-probability", "scikit-learn", "pandas", "numpy")
 HEADER = "column", "dtype", "read as", "values", "gaps"
 MAX_LEVELS = 20  # of a column that are listed
 
 
 def card_of(
     name: str, about: str, table: TablePreprocessor, labels: dict[str, float], params: dict[str, typing.Any],
-    history: pd.DataFrame,
+    history: pd.DataFrame, packages: dict[str, str],
 ) -> str:  # fmt: skip
     """The page of a model.
 
@@ -35,6 +32,8 @@ def card_of(
         Parameters that are not the defaults.
     history : DataFrame
         A row an epoch.
+    packages : dict
+        Package -> version.
     """
     settings = [(f"`{key}`", f"`{value!r}`") for key, value in params.items()]
     parts = [
@@ -43,7 +42,7 @@ def card_of(
         "## Labels\n\n" + (_table(("class", "weight of its rows"), labels.items()) if labels else "The model knows no class."),
         f"## Training\n\n{len(history)} epochs; the last one:\n\n{_table(('measure', 'value'), _last(history))}",
         "## Parameters\n\n" + (_table(("parameter", "value"), settings) if settings else "All as by default."),
-        "## Versions\n\n" + _table(("package", "version"), _versions()),
+        "## Versions\n\n" + _table(("package", "version"), packages.items()),
         "## Not known to the model\n\nWhere the rows come from, whom they are about, what the answers are used for, and how "
         "good they are on other rows: whoever hands the model on says so here.",
     ]  # fmt: skip
@@ -100,17 +99,3 @@ def _values(column, ends):
 def _last(history):
     """What the last epoch says, without what it does not."""
     return [(key, value) for key, value in history.iloc[-1].items() if not pd.isna(value)] if len(history) else []
-
-
-def _versions():
-    yield "Python", platform.python_version()
-    for package in PACKAGES:
-        yield package, _version(package)
-
-
-def _version(package):
-    if package == "keras_ssvae":
-        from keras_ssvae import __version__
-
-        return __version__
-    return importlib.metadata.version(package)

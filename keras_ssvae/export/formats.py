@@ -9,26 +9,24 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_ssvae.data.tables import TablePreprocessor
-from keras_ssvae.export.folders import MARK, write_folder
 from keras_ssvae.export.inputs import batch_of, inputs_of
 from keras_ssvae.export.operations import DOMAIN, FUNCTIONS
 
-__all__ = ["export_methods"]
+__all__ = ["MARK", "writer_of"]
 
+MARK = "export.json"  # the file by which an export is known
 OPSET = 18  # of ONNX: the newest that tf2onnx writes
 LOOK_UP = "ai.onnx.ml", 2  # where texts are looked up
 
 
-def export_methods(
-    path: str | os.PathLike, table: TablePreprocessor, methods: dict[str, Callable[[dict], tf.Tensor]], format: str,
-    facts: dict[str, typing.Any], card: str,
-) -> None:  # fmt: skip
-    """Write methods as graphs of raw columns.
+def writer_of(
+    table: TablePreprocessor, methods: dict[str, Callable[[dict], tf.Tensor]], format: str, facts: dict[str, typing.Any],
+    card: str,
+) -> Callable[[str], None]:  # fmt: skip
+    """What writes methods as graphs of raw columns into a folder.
 
     Parameters
     ----------
-    path : str or path-like
-        The folder to be; see `write_folder`.
     table : TablePreprocessor
         How columns become what a network reads.
     methods : dict
@@ -36,16 +34,20 @@ def export_methods(
     format : {"savedmodel", "onnx"}
         A SavedModel of TensorFlow with a signature for each method, or a file "<method>.onnx" for each.
     facts : dict
-        What else the JSON file of the export is to say.
+        What else the JSON file of the export, `MARK`, is to say.
     card : str
         The page of the model, in Markdown.
+
+    Returns
+    -------
+    write : function
+        Of the path of an empty folder. It raises a ValueError if ONNX lacks an operation, and an ImportError if what writes
+        ONNX is not installed.
 
     Raises
     ------
     ValueError
-        If `format` is another one, a column cannot be read in a graph, or ONNX lacks an operation.
-    ImportError
-        If what writes ONNX is not installed.
+        If `format` is another one, or a column cannot be read in a graph.
     """
     if format not in WRITERS:
         raise ValueError(
@@ -65,7 +67,7 @@ def export_methods(
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                 file.write(f"{text.rstrip()}\n")
 
-    write_folder(path, write)
+    return write
 
 
 def _graph_of(table, inputs, answer):

@@ -35,6 +35,12 @@ def stacked(location: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     return tf.reshape(location, (-1, *axes, location.shape[-1]))
 
 
+def parts_of(n_draws: int, n_classes: int) -> tuple[int, int]:
+    """Into how many parts draws of the latent variables are cut, and how many each has, so that few are decoded at a time."""
+    n_parts = math.ceil(n_draws * max(1, n_classes) / AT_A_TIME)
+    return n_parts, math.ceil(n_draws / n_parts)
+
+
 class AutoencoderNetwork(Network):
     """Base of all networks of rows: encoder and decoder bodies on the columns of a table or the pixels of images.
 
@@ -177,8 +183,7 @@ class AutoencoderNetwork(Network):
 
         `log_weight` maps noise of some of the draws, (draws, 1, dim), the same for all rows, to (draws, rows).
         """
-        n_parts = math.ceil(n_draws * max(1, self.n_classes) / AT_A_TIME)
-        size = math.ceil(n_draws / n_parts)
+        n_parts, size = parts_of(n_draws, self.n_classes)
         draws = tf.pad(noise.normal((self.seed, 0), (n_draws, 1, dim)), [[0, n_parts * size - n_draws], [0, 0], [0, 0]])
         if n_parts == 1:
             log_weights = log_weight(draws)

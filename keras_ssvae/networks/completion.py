@@ -11,11 +11,11 @@ import typing
 
 import tensorflow as tf
 
+from keras_ssvae.networks.autoencoder import parts_of
 from keras_ssvae.nn import noise
 
 __all__ = ["drawn_cells", "expected_cells"]
 
-AT_A_TIME = 100  # draws times classes of a row that are decoded side by side
 POWERS = (1.0, 0.5, 0.25, 0.125, 0.0)  # of the weights, of which the first is taken that lets enough proposals count
 ENOUGH = 0.25  # effective share of the proposals
 
@@ -81,8 +81,7 @@ def drawn_cells(
 def _by_part(network, batch, n_draws, function):
     """log of the summed weights of each part of the proposals, (parts, rows), and what the function says of them."""
     propose, dim = network.proposals(batch)
-    n_parts = math.ceil(n_draws * max(1, network.n_classes) / AT_A_TIME)
-    size = math.ceil(n_draws / n_parts)
+    n_parts, size = parts_of(n_draws, network.n_classes)
     eps = noise.normal((network.seed, 0), (n_parts, size, 1, dim))
 
     def of_draws(log_weight):  # summed over classes, which are not what luck decides about

@@ -67,9 +67,8 @@ class DomainNetwork(LatentClassNetwork):
 
     def domain_logits(self, seen: dict) -> tf.Tensor:
         """Unnormalised log q(d | v), (rows, n_domains)."""
-        inputs, head = seen["inputs"], self.domain_head
-        n_columns = head.kernel.shape[0] if head.built else int(np.prod(inputs.shape[1:]))  # a graph may not know the shape
-        return head(tf.stop_gradient(tf.reshape(inputs, (-1, n_columns))))
+        inputs = seen["inputs"]
+        return self.domain_head(tf.stop_gradient(tf.reshape(inputs, (-1, int(np.prod(inputs.shape[1:]))))))
 
     def domain_of(self, seen: dict) -> tf.Tensor:
         """The domain of rows where it is given, and q(d | v) where it is not: (rows, n_domains)."""

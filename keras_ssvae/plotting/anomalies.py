@@ -9,13 +9,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from keras_ssvae.plotting.base import Display
+from keras_ssvae.plotting.drawing import GIVEN, MADE, PALETTE, legend_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["AnomalyExplanationDisplay", "AnomalyScoreDisplay"]
 
-KINDS = {-1: "unlabelled", 0: "known normal", 1: "known anomaly"}
+KINDS = {-1: ("unlabelled", GIVEN), 0: ("known normal", MADE), 1: ("known anomaly", PALETTE[5])}
 
 
 class AnomalyScoreDisplay(Display):
@@ -53,13 +54,13 @@ class AnomalyScoreDisplay(Display):
 
     def _draw(self, ax):
         bins = np.histogram_bin_edges(self.scores, bins=40)
-        for label, name in KINDS.items():
+        for label, (name, color) in KINDS.items():
             if (self.y == label).any():
-                ax.hist(self.scores[self.y == label], bins=bins, alpha=0.6, density=True, label=name)
+                ax.hist(self.scores[self.y == label], bins=bins, alpha=0.6, density=True, color=color, label=name)
         if self.threshold is not None:
             ax.axvline(self.threshold, color="black", linestyle="--", label="threshold")
         ax.set(xlabel="anomaly score", ylabel="density")
-        ax.legend()
+        legend_beside(ax)
 
 
 class AnomalyExplanationDisplay(Display):
@@ -98,7 +99,7 @@ class AnomalyExplanationDisplay(Display):
     def _draw(self, ax):
         if isinstance(self.contributions, pd.Series):
             shown = self.contributions.sort_values().tail(self.n_columns)
-            ax.barh([str(name) for name in shown.index], shown.to_numpy())
+            ax.barh([str(name) for name in shown.index], shown.to_numpy(), color=MADE)
             ax.set(xlabel="contribution to the anomaly score")
             return
         values = self.contributions.sum(axis=2) if self.contributions.ndim == 3 else self.contributions

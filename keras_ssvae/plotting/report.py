@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime
 import html
-import importlib.metadata
 import io
 import os
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from keras_ssvae.plotting.curves import LossCurveDisplay
 from keras_ssvae.plotting.latent_space import LatentSpaceDisplay
 from keras_ssvae.plotting.rows import ReconstructionDisplay, SamplesDisplay
 from keras_ssvae.serialization.files import write_atomically
+from keras_ssvae.serialization.versions import versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,6 @@ __all__ = ["report"]
 
 N_LISTED = 10  # rows of each list
 MAX_DRAWN = 2000  # rows of a picture
-PACKAGES = ("keras_ssvae", "tensorflow", "keras", "scikit-learn", "pandas")
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 0 auto; padding: 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; } .note { color: #555; }
@@ -122,9 +121,9 @@ class _Report:
         body = "".join(
             f"<h2>{html.escape(heading)}</h2>\n{content}\n" for heading, pieces in sections if (content := "\n".join(pieces))
         )
-        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES if _is_installed(name))
+        packages = ", ".join(f"{name} {version}" for name, version in versions().items())
         made = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
-        head = f"{self.n_rows} rows, {int(self.known.sum())} of them with a label. {made}; {versions}."
+        head = f"{self.n_rows} rows, {int(self.known.sum())} of them with a label. {made}; {packages}."
         return (
             f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
@@ -255,7 +254,3 @@ def _picture(figure: Figure, text: str) -> str:
     figure.savefig(file, format="png", dpi=110)
     plt.close(figure)
     return f'<img alt="{html.escape(text)}" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
-
-
-def _is_installed(name):
-    return any(importlib.metadata.distributions(name=name))

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import stat
 import typing
 import warnings
@@ -44,9 +45,7 @@ def write_atomically(path: str | os.PathLike, write: Callable[[typing.BinaryIO],
         if _given_to_reader(path, write):
             return
         warnings.warn(f"Nobody reads the pipe {path!r}: it is replaced by a file.", stacklevel=4)
-    folder, prefix = os.path.dirname(path), _prefix(path)
-    _remove_leftovers(folder, prefix)
-    temporary = os.path.join(folder, f"{prefix}{os.getpid()}-{os.urandom(4).hex()}")
+    folder, temporary = os.path.dirname(path), temporary_path(path)
     mode = 0o666 if before is None else 0o600  # less the user's umask, as the system does by itself
     handle = _nameless(folder, mode)
     is_nameless = handle is not None
@@ -66,6 +65,13 @@ def write_atomically(path: str | os.PathLike, write: Callable[[typing.BinaryIO],
         if os.path.lexists(temporary):
             os.unlink(temporary)
     _sync_folder(folder)
+
+
+def temporary_path(path: str) -> str:
+    """A new hidden name beside an absolute path, short however long that is; what ended processes left behind is removed."""
+    folder, prefix = os.path.dirname(path), _prefix(path)
+    _remove_leftovers(folder, prefix)
+    return os.path.join(folder, f"{prefix}{os.getpid()}-{os.urandom(4).hex()}")
 
 
 def _state(path):
@@ -131,14 +137,18 @@ def _prefix(path):
 
 
 def _remove_leftovers(folder, prefix):
-    """Remove temporary files of the path whose processes on this machine have ended."""
+    """Remove temporary files and folders of the path whose processes on this machine have ended."""
     if os.name != "posix" or not os.access(folder, os.R_OK):
         return
     for name in os.listdir(folder):
         found = re.fullmatch(re.escape(prefix) + r"(\d{1,9})-[0-9a-f]{8}", name)
         if found and not _is_running(int(found[1])):
+            left = os.path.join(folder, name)
+            if os.path.isdir(left) and not os.path.islink(left):
+                shutil.rmtree(left, ignore_errors=True)
+                continue
             try:
-                os.unlink(os.path.join(folder, name))
+                os.unlink(left)
             except FileNotFoundError:  # another process that saves was faster
                 continue
 

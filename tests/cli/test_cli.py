@@ -176,6 +176,10 @@ def test_a_detector_is_fitted_and_says_why(folder, tmp_path, capsys):
     answers = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert answers["row"].tolist() == [7]
     assert answers.filter(like="why_").idxmax(axis=1).tolist() == ["why_b"]
+    assert main(["predict", str(path), str(tmp_path / "rows.csv"), "--proba"]) == 0
+    answers = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert list(answers) == ["prediction", "proba_normal", "proba_anomaly"]
+    assert answers["prediction"][7] == -1 and answers["proba_anomaly"].idxmax() == 7
     assert main(["info", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["columns"] == ["a", "b", "c"]
     assert ask(folder, "anomalies", folder / "test.csv", "--explain") == 1

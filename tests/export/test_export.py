@@ -217,6 +217,7 @@ def test_a_folder_is_replaced_if_it_is_an_export(model, tmp_path, monkeypatch):
         model.export(target, methods=["transform"])
     assert sorted(target.rglob("*")) == before and list(tmp_path.iterdir()) == [target]
     monkeypatch.undo()
+    model.export(tmp_path / ("m" * 250), methods=["transform"])  # as long as a name may be
     (target / "export.json").unlink()
     with pytest.raises(FileExistsError, match="no export"):
         model.export(target)

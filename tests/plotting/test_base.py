@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from displayed import Stub, sweep_of
 
+from keras_ssvae.plotting.anomalies import AnomalyScoreDisplay
+from keras_ssvae.plotting.calibration import CalibrationDisplay
 from keras_ssvae.plotting.curves import LabelSweepDisplay, LossCurveDisplay
 from keras_ssvae.plotting.latent_space import LatentSpaceDisplay
 from keras_ssvae.plotting.rows import ReconstructionDisplay, SamplesDisplay
@@ -17,6 +19,8 @@ def draw_all(ax=None):
     yield ReconstructionDisplay.from_estimator(stub, X, ax=ax)
     yield SamplesDisplay.from_estimator(stub, ax=ax)
     yield LabelSweepDisplay(sweep_of([0.5, 0.7])).plot(ax=ax)
+    yield CalibrationDisplay([0.5, 0.9], [False, True]).plot(ax=ax)
+    yield AnomalyScoreDisplay([0.0, 1.0, 5.0], [-1, 0, 1], threshold=2.0).plot(ax=ax)
 
 
 def test_a_display_makes_one_figure_and_its_panels_stand_in_its_axes():

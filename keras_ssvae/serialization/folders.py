@@ -4,12 +4,12 @@ import os
 import shutil
 from collections.abc import Callable
 
-__all__ = ["MARK", "write_folder"]
+from keras_ssvae.serialization.files import temporary_path
 
-MARK = "export.json"  # the file by which an export is known
+__all__ = ["write_folder"]
 
 
-def write_folder(path: str | os.PathLike, write: Callable[[str], None]) -> None:
+def write_folder(path: str | os.PathLike, write: Callable[[str], None], mark: str) -> None:
     """Make a folder beside its place, and put it there when all of it is written; an export that was there goes.
 
     Parameters
@@ -18,6 +18,8 @@ def write_folder(path: str | os.PathLike, write: Callable[[str], None]) -> None:
         The folder.
     write : callable
         Called with the path of a new folder, to fill it.
+    mark : str
+        The file by which an export is known.
 
     Raises
     ------
@@ -26,10 +28,9 @@ def write_folder(path: str | os.PathLike, write: Callable[[str], None]) -> None:
     """
     path = os.path.realpath(path)
     there = os.path.lexists(path)
-    if there and not _may_go(path):
+    if there and not _may_go(path, mark):
         raise FileExistsError(f"{path!r} is there and no export, which another one could replace; pass a new folder.")
-    folder, name = os.path.split(path)
-    new = os.path.join(folder, f".{name}-{os.getpid()}-{os.urandom(4).hex()}")
+    new = temporary_path(path)
     os.mkdir(new)
     try:
         write(new)
@@ -48,6 +49,6 @@ def write_folder(path: str | os.PathLike, write: Callable[[str], None]) -> None:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _may_go(path):
+def _may_go(path, mark):
     """Whether a path is an export or an empty folder."""
-    return os.path.isdir(path) and (os.path.isfile(os.path.join(path, MARK)) or not os.listdir(path))
+    return os.path.isdir(path) and (os.path.isfile(os.path.join(path, mark)) or not os.listdir(path))
