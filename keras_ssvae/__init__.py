@@ -35,6 +35,7 @@ _MODULE_OF = {
     "SemiSupervisedGAN": "models",
     "SemiSupervisedKFold": "model_selection",
     "SemiSupervisedVAE": "models",
+    "UnlabeledShiftWarning": "evidence.shift",
     "UnlabeledWarning": "data.labels",
     "VAE": "models",
     "WithUnlabeled": "estimators.combining",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from keras_ssvae.data.labels import UnlabeledWarning as UnlabeledWarning
     from keras_ssvae.estimators.combining import *
     from keras_ssvae.evidence.quality import *
+    from keras_ssvae.evidence.shift import *
     from keras_ssvae.evidence.suggestion import *
     from keras_ssvae.model_selection import *
     from keras_ssvae.models import *

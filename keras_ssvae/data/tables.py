@@ -385,6 +385,16 @@ class TablePreprocessor:
             blocks.append(block)
         return np.concatenate(blocks, axis=1)
 
+    def features(self, x: np.ndarray) -> np.ndarray:
+        """`indicators`, with counts and log-normal numbers on their logarithmic scale, as encoders read them."""
+        x = np.array(x, np.float32)
+        for g in self.groups_:
+            columns, scaling = slice(g.start, g.stop), LIKELIHOODS[g.kind].kind.scaling
+            if scaling in ("log", "log1p"):
+                logs = np.log1p(x[:, columns]) if scaling == "log1p" else np.log(x[:, columns])
+                x[:, columns] = (logs - self.link_center_[columns]) / self.link_scale_[columns]
+        return self.indicators(x)
+
     def farthest(self, rows: PreparedRows) -> tuple[str, float] | None:
         """Of encoded rows, the column of numbers with the value farthest from its centre, and how far it is; of images None."""
         far = np.where(self._is_code, 0.0, np.abs(rows.x).max(axis=0, initial=0.0))
@@ -395,7 +405,7 @@ class TablePreprocessor:
 
     def views(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Encoded rows in the scales in which they may be compared: `indicators`, and numbers in their own units."""
-        views = {"scaled": self.indicators(x)}
+        views = {"scaled": self.features(x)}
         if not self.image_shape_ and not self._is_code.any():
             unscaled = x * np.ldexp(self.scale_, -np.frexp(self.scale_.max())[1]).astype(np.float32)
             spread = np.sqrt(np.square(unscaled).sum(axis=1).mean())

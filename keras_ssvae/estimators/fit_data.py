@@ -24,6 +24,7 @@ from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.validation import check_weight, check_X
 from keras_ssvae.evidence.domains import adapted, distances, trust
 from keras_ssvae.evidence.pool import Evidence, gather, narrowed, rows_to_ask
+from keras_ssvae.evidence.shift import warn_of_shift
 from keras_ssvae.seeding import derive_seeds
 from keras_ssvae.training.checkpoint import lasting_seed, open_directory
 
@@ -85,7 +86,7 @@ def prepare(
     if not warm and estimator._reads_pieces(table):
         table.learn_quantiles(rows, weight)
     columns = _columns(take(X, slice(0, 1)) if source is not None else X)
-    summary = summarise_labels(lambda chosen: table.indicators(rows.x[chosen]), rows.y, weight, codec.n_classes)
+    summary = summarise_labels(lambda chosen: table.features(rows.x[chosen]), rows.y, weight, codec.n_classes)
     if warm and one_pass and len(estimator.classes_) == len(codec.classes_):  # the class prior remembers all passes
         summary = dataclasses.replace(summary, class_weight=summary.class_weight + estimator._labels.class_weight)
     asks = estimator._asks_experts(table) and not one_pass and (summary.class_weight > 0).sum() >= 2
@@ -152,6 +153,8 @@ def _evidence(table, rows, weight, n_classes, domain, asks):
     if not asks:
         return None, None, apart
     evidence = gather(views, y, weight[asked], n_classes)
+    if domain is None:
+        warn_of_shift(evidence.unlabeled_distance)
     advice = np.zeros((len(rows), n_classes), np.float32)  # zeros: nothing was said
     advice[asked] = evidence.log_posterior
     if counts is not None:

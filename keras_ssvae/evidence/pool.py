@@ -10,6 +10,7 @@ import pandas as pd
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.evidence import classifiers, graphs, mixtures
 from keras_ssvae.evidence.rows import KnownRows, known_rows, principal, thinned
+from keras_ssvae.evidence.shift import distance_of_unlabeled
 
 __all__ = ["Evidence", "gather"]
 
@@ -19,6 +20,8 @@ MAX_DIAGONAL = 512  # columns up to which a mixture reads each
 CLEAR_SHIFT = 0.4  # nats a row by which other class shares explain rows better where the labels' shares are not theirs
 PRIOR_OF_NEIGHBORS = 100.0  # weight of propagation against another expert's, before any label was left out
 FEW_WRONG = 0.02  # the least share of labels that are taken to be wrong
+ALONE = "labelled rows alone"
+USUAL_POWER, SPREAD_OF_POWERS = 0.2, 0.5  # mean and deviation of log powers: opinions from left-out labels are too unsure
 FLOOR = 0.02  # of every opinion is spread evenly: no left-out label is impossible
 
 
@@ -35,13 +38,17 @@ class Evidence:
     wrong_labels : float
         The share of labels that they take to be wrong.
     experts : DataFrame
-        A row an expert: weight, and log_loss and accuracy on labels left out; last "all", their mixture.
+        A row an expert: weight, and log_loss and accuracy on labels left out; then "labelled rows alone", the mixture of those
+        who read no others, and "all", that of all.
+    unlabeled_distance : float
+        See `keras_ssvae.evidence.shift.distance_of_unlabeled`.
     """
 
     log_posterior: np.ndarray
     left_out: np.ndarray
     wrong_labels: float
     experts: pd.DataFrame
+    unlabeled_distance: float
 
 
 def rows_to_ask(rows: PreparedRows) -> np.ndarray:
@@ -74,8 +81,8 @@ def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_cl
     others = np.flatnonzero(index < 0)
     everything = {name: np.concatenate([known.views[name], view[others]]) for name, view in views.items()}
     said, opinions = _asked(_classifiers(known, everything["scaled"]))
-    _, joint, joint_left_out = _mixed(said, opinions, known)
-    share_of_class = class_shares(joint, joint_left_out, known)
+    _, joint, alone = _mixed(said, opinions, known)
+    share_of_class = class_shares(joint, alone, known)
     said = {name: _floored(reweighed(p, share_of_class / known.prior)) for name, p in said.items()}
     for answers, more in zip((said, opinions), _asked(_semi_supervised(known, everything, share_of_class)), strict=True):
         answers.update(more)
@@ -88,13 +95,15 @@ def gather(views: dict[str, np.ndarray], y: np.ndarray, weight: np.ndarray, n_cl
     index[others] = len(known.y) + np.arange(len(others))
     left_out = np.where(y[:, None] >= 0, joint[index], np.nan).astype(np.float32)
     posterior = np.where(y[:, None] >= 0, with_label(joint[index], y, share), joint[index])
-    judged = {name: p[judges] for name, p in {**opinions, "all": joint_left_out}.items()}
-    return Evidence(np.log(posterior).astype(np.float32), left_out, share, _table(weights, judged, y_judges))
+    alone = _sharpened(alone, _power(alone[judges], y_judges))
+    judged = {name: p[judges] for name, p in {**opinions, ALONE: alone, "all": joint_left_out}.items()}
+    experts, distance = _table([*weights, 0.0, 1.0], judged, y_judges), distance_of_unlabeled(known)
+    return Evidence(np.log(posterior).astype(np.float32), left_out, share, experts, distance)
 
 
 def _table(weights, opinions, y):
     """What left-out labels said of the experts and, last, of all of them."""
-    judged = {"weight": [*weights, 1.0]}
+    judged = {"weight": weights}
     judged["log_loss"] = [_log_loss(p, y) if len(y) else np.nan for p in opinions.values()]
     judged["accuracy"] = [np.mean(p.argmax(axis=1) == y) if len(y) else np.nan for p in opinions.values()]
     return pd.DataFrame(judged, index=list(opinions))
@@ -226,8 +235,8 @@ def _sharpened(p, power):
 
 
 def _power(left_out, y):
-    """The inverse temperature of the best log loss of left-out labels; near 1 where they are few."""
+    """The inverse temperature of the best log loss of left-out labels; near the usual one where they are few."""
     powers = np.exp(np.linspace(np.log(0.3), np.log(3.0), 47))
-    if not len(y):
-        return 1.0
-    return min(powers, key=lambda s: len(y) * _log_loss(_sharpened(left_out, s), y) + 0.5 * np.log(s) ** 2)
+    prior = 0.5 * np.square((np.log(powers) - USUAL_POWER) / SPREAD_OF_POWERS)
+    losses = [len(y) * _log_loss(_sharpened(left_out, s), y) if len(y) else 0.0 for s in powers]
+    return powers[np.argmin(losses + prior)]

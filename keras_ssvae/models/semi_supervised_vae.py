@@ -5,6 +5,7 @@ import dataclasses
 import typing
 
 import keras
+import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
@@ -143,7 +144,12 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
     ----------
     evidence_ : DataFrame or None
         What left-out labels say of each expert and, as "all", of their mixture: "weight", "log_loss" in nats and "accuracy"
-        (NaN where every class has one label, which cannot be left out). None where none was asked.
+        (NaN where every class has one label, which cannot be left out). "labelled rows alone" is the mixture of those who read
+        no other rows, for comparison: what it lacks is what rows without a label were worth. None where no expert was asked.
+    unlabeled_distance_ : float
+        How far rows without a label are proved to lie from those with one: proxy A-distance, from 0 (as one) to 2 (a line
+        divides them). NaN where no expert was asked, or no row is without a label. Where it is large, `fit` warns with an
+        `UnlabeledShiftWarning`.
 
     Notes
     -----
@@ -196,7 +202,9 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
         return _piecewise(self.get_params(deep=False), table)
 
     def _fit_head(self, network, data):
-        return {**super()._fit_head(network, data), "evidence_": None if data.evidence is None else data.evidence.experts}
+        evidence = data.evidence
+        found = {} if evidence is None else {"evidence_": evidence.experts, "unlabeled_distance_": evidence.unlabeled_distance}
+        return {**super()._fit_head(network, data), "evidence_": None, "unlabeled_distance_": np.nan, **found}
 
     @classmethod
     def from_vae(cls, vae: typing.Any, **params: typing.Any) -> typing.Self:

@@ -401,6 +401,18 @@ def test_counts_stay_what_they_are_and_their_link_is_that_of_the_logarithm(kind)
     np.testing.assert_allclose(table.link_scale_, np.log1p(X).std(axis=0), rtol=1e-5)
 
 
+@pytest.mark.parametrize("likelihood", ["log_normal", "poisson", "negative_binomial"])
+def test_what_is_modelled_by_its_logarithm_is_compared_by_it(likelihood):
+    X = rng().poisson([[3, 400]], size=(200, 2)) + 1
+    table = fitted(X, likelihood)
+    logs = np.log(X) if likelihood == "log_normal" else np.log1p(X)
+    x = encoded(table, X).x
+    before = x.copy()
+    for compared in (table.features(x), table.views(x)["scaled"]):
+        np.testing.assert_allclose(compared, (logs - logs.mean(axis=0)) / logs.std(axis=0), atol=1e-4)
+    np.testing.assert_array_equal(x, before)
+
+
 @pytest.mark.parametrize("likelihood", ["gaussian", "student_t", "beta", "bernoulli", "categorical", "ordinal"])
 def test_the_link_of_other_kinds_is_the_identity(likelihood):
     table = fitted(rng().randint(2, size=(N, 2)), likelihood)

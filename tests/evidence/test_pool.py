@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 from known import assert_probabilities, blobs
+from sklearn.datasets import make_moons
 
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.evidence import pool
@@ -33,9 +34,9 @@ def test_opinions_find_classes_and_their_weights_sum_to_one():
     assert (posterior.argmax(axis=1) == classes).mean() > 0.95
     experts = evidence.experts
     assert experts.index[-1] == "all"
-    assert experts["weight"].iloc[:-1].sum() == pytest.approx(1)
-    assert experts["weight"].iloc[:-1].idxmax() == experts["log_loss"].iloc[:-1].idxmin()
-    ranks = experts.iloc[:-1].sort_values("log_loss")["weight"]
+    assert experts["weight"].iloc[:-2].sum() == pytest.approx(1)
+    assert experts["weight"].iloc[:-2].idxmax() == experts["log_loss"].iloc[:-2].idxmin()
+    ranks = experts.iloc[:-2].sort_values("log_loss")["weight"]
     assert ranks.is_monotonic_decreasing
     assert evidence.log_posterior.dtype == evidence.left_out.dtype == np.float32
 
@@ -45,6 +46,22 @@ def test_the_table_judges_what_left_out_labels_were_said_to_be(noisy):
     own = evidence.left_out[np.arange(300), y]
     assert evidence.experts.loc["all", "log_loss"] == pytest.approx(-np.log(own).mean(), rel=1e-5)
     assert evidence.experts.loc["all", "accuracy"] == pytest.approx((evidence.left_out.argmax(axis=1) == y).mean())
+
+
+def test_the_table_tells_what_rows_without_a_label_were_worth():
+    rng = np.random.RandomState(0)
+    x, y = make_moons(600, noise=0.05, random_state=0)
+    shown = np.concatenate([rng.choice(np.flatnonzero(y == k), 10, replace=False) for k in (0, 1)])
+    experts = gathered(x, np.where(np.isin(np.arange(600), shown), y, -1), n_classes=2).experts
+    assert experts.index[-2] == "labelled rows alone"
+    assert experts["weight"].iloc[-2] == 0
+    assert experts["log_loss"].iloc[-1] < experts["log_loss"].iloc[-2] - 0.1
+
+
+def test_few_labels_leave_the_usual_power():
+    assert np.log(pool._power(np.full((0, 2), 0.5), np.zeros(0, int))) == pytest.approx(pool.USUAL_POWER, abs=0.03)
+    sure = np.tile([0.6, 0.4], (1000, 1))
+    assert pool._power(sure, np.zeros(1000, int)) == pytest.approx(3.0)
 
 
 def test_left_out_opinions_are_as_certain_as_they_are_right(noisy):
