@@ -8,6 +8,7 @@ import html
 import io
 import os
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,7 @@ __all__ = ["report"]
 
 N_LISTED = 10  # rows of each list
 MAX_DRAWN = 2000  # rows of a picture
+N_REASONS, MAX_EXPLAINED = 3, 100  # columns that are named as reasons, and up to which any are
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 0 auto; padding: 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; } .note { color: #555; }
@@ -53,8 +55,9 @@ def report(
     """Write a page about a fitted model and some rows: one HTML file that needs nothing else.
 
     It shows the columns and labels, the training, what the labels said of each expert, predictions beside labels and how far
-    probabilities can be trusted, the latent space, reconstructions, made-up rows beside given ones, the strangest rows, the
-    labels that all others speak against, and the rows worth labelling next; each where the model has it.
+    probabilities can be trusted, the latent space, reconstructions, made-up rows beside given ones, the strangest rows and
+    what is strange about them, the labels that all others speak against, and the rows worth labelling next; each where the
+    model has it.
 
     Parameters
     ----------
@@ -199,7 +202,22 @@ class _Report:
         if hasattr(self.estimator, "anomaly_score"):
             score = self.estimator.anomaly_score(self.X)
             rows = np.argsort(-score, kind="stable")[:N_LISTED]
-            yield self.listed(rows, "anomaly score", score[rows])
+            why = self.reasons(rows, score[rows])
+            if why is not None:
+                yield _note("Beside each the columns without whose values its score would be lower, by as much.")
+            yield self.listed(rows, "anomaly score", score[rows], {} if why is None else {"why": why})
+
+    def reasons(self, rows, score):
+        """For each of some rows of a table the columns that make it strange, as text: by their reconstruction it is less so."""
+        given = self.rows(rows)
+        if np.ndim(given) != 2 or np.shape(given)[1] > MAX_EXPLAINED or not hasattr(self.estimator, "reconstruct"):
+            return None
+        usual, names = self.estimator.reconstruct(given), as_table(given).columns
+        falls = [score - self.estimator.anomaly_score(_exchanged(given, usual, j)) for j in range(len(names))]
+        top = np.argsort(-np.stack(falls), axis=0, kind="stable")[:N_REASONS]
+        return [
+            ", ".join(f"{names[j]} ({_number(falls[j][i])})" for j in top[:, i] if falls[j][i] > 0) for i in range(len(rows))
+        ]
 
     def doubtful(self) -> Iterator[str]:
         if self.known.any() and len(getattr(self.estimator, "classes_", ())) > 1:
@@ -221,17 +239,27 @@ class _Report:
     def rows(self, which):
         return self.X[which] if not isinstance(self.X, pd.DataFrame) else self.X.iloc[np.arange(self.n_rows)[which]]
 
-    def listed(self, rows, name, values):
+    def listed(self, rows, name, values, beside=MappingProxyType({})):
         """Some rows as a table, a number of each in front."""
         if np.ndim(self.X) > 2:
             frame = pd.DataFrame(index=[f"row {row}" for row in rows])
         else:
             frame = as_table(self.rows(rows)).iloc[:, :30]
             frame = frame if isinstance(self.X, pd.DataFrame) else frame.set_axis([f"row {row}" for row in rows])
-        front = pd.DataFrame({name: values}, frame.index)
+        front = pd.DataFrame({name: values, **beside}, frame.index)
         if self.known[rows].any():
             front["label"] = np.where(self.known[rows], np.asarray(self.y, dtype=object)[rows], "")
         return _table(pd.concat([front, frame], axis=1))
+
+
+def _exchanged(X, other, j):
+    """X with column j of other rows."""
+    X = X.copy()
+    if isinstance(X, pd.DataFrame):
+        X.isetitem(j, other.iloc[:, j].to_numpy())
+    else:
+        X[:, j] = other[:, j]
+    return X
 
 
 def _note(text):

@@ -80,6 +80,22 @@ def test_lists_hold_the_rows_that_the_model_names(iris, tmp_path):
     assert f"{np.mean(model.predict(X[known]) == y[known]):.1%} of 30 labels agree" in text
 
 
+def test_strange_rows_are_listed_with_the_columns_that_make_them_so(iris, tmp_path):
+    model, X, y = iris
+    planted = X.copy()
+    planted.iloc[7, 2] = 60.0  # a flower of half a metre
+    ks.report(model, planted, y, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    first = re.search(r"<th>7</th>\s*<td>([\d.,]+)</td>\s*<td>(.*?)</td>", text.split("<h2>Strangest rows</h2>")[1])
+    score, why = first.groups()
+    column, fall = re.match(r"(.+?) \(([\d.,]+)\)(?:, |$)", why).groups()
+    assert column == "petal length (cm)"
+    usual = planted.assign(**{column: model.reconstruct(planted)[column]})
+    expected = model.anomaly_score(planted)[7] - model.anomaly_score(usual)[7]
+    assert float(fall.replace(",", "")) == pytest.approx(expected, rel=1e-2)
+    assert float(score.replace(",", "")) == pytest.approx(model.anomaly_score(planted)[7], rel=1e-2)
+
+
 @pytest.mark.parametrize("family", [ks.VAE, ks.SemiSupervisedGAN])
 def test_a_model_without_an_answer_has_no_section_for_it(family, tmp_path):
     X, y = load_digits(return_X_y=True)
