@@ -32,7 +32,7 @@ def blobs():
     return X, y
 
 
-@families("predict")
+@families("predict_proba")
 def test_pipeline_and_grid_search(cls, blobs):
     X, y = blobs
     y_partial = ks.mask_labels(y, labeled=30, unlabeled="?", random_state=0)
@@ -74,7 +74,7 @@ def test_html_repr_names_the_estimator(cls):
     assert cls.__name__ in make(cls)._repr_html_()
 
 
-@families("predict")
+@families("predict_proba")
 def test_sample_weight_is_routed_through_cross_validation(cls, blobs):
     import sklearn
 

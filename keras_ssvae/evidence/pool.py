@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Callable
 
 import numpy as np
@@ -42,6 +43,13 @@ class Evidence:
     left_out: np.ndarray
     wrong_labels: float
     experts: pd.DataFrame
+
+    summary: typing.ClassVar[dict] = {"advised": True}  # what a `LabelSummary` knows then
+
+    @property
+    def advice(self) -> np.ndarray:
+        """`log_posterior`, as a batch has it."""
+        return self.log_posterior
 
 
 def rows_to_ask(rows: PreparedRows) -> np.ndarray:

@@ -13,6 +13,7 @@ from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.domains import DomainMixin
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import AUTO, POSITIVE, StrOptions, estimator, param
+from keras_ssvae.evidence.pool import gather
 from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.autoencoder import as_rows
 from keras_ssvae.networks.domain import DomainNetwork
@@ -189,8 +190,10 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
         given = {name: value for name, value in params.items() if name != "experts"}
         return super()._resolve({**given, **decided}, table, summary)
 
-    def _asks_experts(self, table):
-        return self.experts == "auto" and not self._has_code(table)  # a code knows more of an image than its pixels do
+    def _experts(self, table, summary):
+        if self.experts is None or self._has_code(table) or (summary.class_weight > 0).sum() < 2:
+            return None  # a code knows more of an image than its pixels do
+        return lambda views, rows, weight, n_classes: gather(views, rows.y, weight, n_classes)
 
     def _reads_pieces(self, table):
         return _piecewise(self.get_params(deep=False), table)
