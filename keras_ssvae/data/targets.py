@@ -50,19 +50,23 @@ class TargetCodec(UnreadLabels):
         Raises
         ------
         ValueError
-            If y is not one column of n finite numbers, NaN, None or pd.NA.
+            If y is not one column of n finite numbers, NaN, None or pd.NA, or is a float column without a single number.
         """
         self.fit(y, len(weight))
         self.center_ = self.scale_ = None
         values, known = self._read(y, len(weight))
+        if isinstance(y, (np.ndarray, pd.Series)) and y.dtype.kind == "f" and len(y) and not known.any():
+            raise ValueError(
+                "y contains NaN only, as a join that found nothing leaves it. If really no target is known, pass y=None."
+            )
         weight = weight[known]
         if not weight.any():
             return self
         largest = np.abs(values).max() or 1.0  # or squares might leave the range of floats
         center = np.average(values / largest, weights=weight)
         spread = math.sqrt(np.average(np.square(values / largest - center), weights=weight))
-        self.center_ = float(center * largest)
-        self.scale_ = float(spread * largest) if spread > 1e-12 else 1.0
+        scale = float(np.float32(spread)) if spread > 1e-12 else 1.0 / largest  # rounded, so that no bit depends on the order
+        self.center_, self.scale_ = float(round(center / scale, 6) * scale * largest), float(scale * largest)
         return self
 
     def encode(self, y: typing.Any, n_rows: int) -> np.ndarray:

@@ -109,7 +109,7 @@ class GenerativeEstimator(ExportMixin, BaseEstimator):
         return {}
 
     def _experts(self, table, summary):
-        """What is asked for y, (views, rows, weight, n_classes) -> evidence, or None; of `TablePreprocessor`, `LabelSummary`."""
+        """What is asked for y, (views, rows, weight, n_classes) -> evidence, or None; by a table and what labels sum up to."""
         return None
 
     def _reads_pieces(self, table):

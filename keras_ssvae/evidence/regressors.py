@@ -13,6 +13,7 @@ from sklearn.svm import SVR
 
 __all__ = []
 
+N_TREES = 100
 MAX_OF_PROCESS = 500  # rows that a Gaussian process reads: its time grows with their cube
 MAX_RELEVANCES = 50  # columns up to which each has a length scale of its own
 BOUNDS = {"signal": (1e-2, 1e2), "slopes": (1e-4, 1e1), "noise": (1e-3, 2.0), "length": (1e-1, 1e3)}
@@ -40,7 +41,7 @@ def _ridge(alpha):
 
 
 def _trees(cls):
-    return lambda x, t, weight: cls(100, random_state=0).fit(x, t, sample_weight=weight)
+    return lambda x, t, weight: cls(N_TREES, random_state=0).fit(x, t, sample_weight=weight)
 
 
 def _neighbors(k):
