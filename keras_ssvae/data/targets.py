@@ -62,11 +62,12 @@ class TargetCodec(UnreadLabels):
         weight = weight[known]
         if not weight.any():
             return self
-        largest = np.abs(values).max() or 1.0  # or squares might leave the range of floats
-        center = np.average(values / largest, weights=weight)
-        spread = math.sqrt(np.average(np.square(values / largest - center), weights=weight))
-        scale = float(np.float32(spread)) if spread > 1e-12 else 1.0 / largest  # rounded, so that no bit depends on the order
-        self.center_, self.scale_ = float(round(center / scale, 6) * scale * largest), float(scale * largest)
+        unit = 2.0 ** np.frexp(np.abs(values).max() or 1.0)[1]  # or squares might leave the range of floats
+        center = np.average(values / unit, weights=weight)
+        spread = math.sqrt(np.average(np.square(values / unit - center), weights=weight))
+        scale = float(np.float32(spread)) if spread > 1e-12 else 1.0 / unit
+        center = round(center / scale * 2.0**20) * 2.0**-20 * scale  # both are rounded, so that no bit depends on the order
+        self.center_, self.scale_ = float(center * unit), float(scale * unit)
         return self
 
     def encode(self, y: typing.Any, n_rows: int) -> np.ndarray:

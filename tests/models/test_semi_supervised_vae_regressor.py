@@ -147,13 +147,14 @@ def test_experts_teach_rows_without_a_target(rows, few_trees):
 
 
 def test_order_and_weights_of_rows_with_experts(rows, few_trees):
-    X, _, t_partial = rows
-    X, t_partial = X[:40], t_partial[:40]
-    weight = np.random.RandomState(0).randint(0, 3, 40)
+    X, t, t_partial = rows
     settings = {"experts": "auto", "epochs": 5, "batch_size": 128}
-    weighted = make(Regressor, **settings).fit(X, t_partial, sample_weight=weight)
-    order = np.random.RandomState(1).permutation(np.arange(40).repeat(weight))
-    repeated = make(Regressor, **settings).fit(X[order], t_partial[order])
+    order = np.random.RandomState(1).permutation(90)
+    first, second = make(Regressor, **settings).fit(X, t_partial), make(Regressor, **settings).fit(X[order], t_partial[order])
+    np.testing.assert_allclose(second.predict(X), first.predict(X), rtol=1e-4)
+    X, t, weight = X[:40], t[:40], np.random.RandomState(0).randint(0, 3, 40)
+    weighted = make(Regressor, **settings).fit(X, t, sample_weight=weight)
+    repeated = make(Regressor, **settings).fit(X.repeat(weight, axis=0), t.repeat(weight))
     np.testing.assert_allclose(repeated.predict(X), weighted.predict(X), rtol=1e-4)
 
 
