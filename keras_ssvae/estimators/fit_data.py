@@ -24,7 +24,7 @@ from keras_ssvae.data.survey import SourceSummary
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.validation import check_weight, check_X
 from keras_ssvae.evidence.domains import adapted, distances, trust
-from keras_ssvae.evidence.pool import narrowed, rows_to_ask
+from keras_ssvae.evidence.pool import Evidence, gather, narrowed, rows_to_ask
 from keras_ssvae.seeding import derive_seeds
 from keras_ssvae.training.checkpoint import lasting_seed, open_directory
 
@@ -159,6 +159,11 @@ def _evidence(table, rows, weight, n_classes, domain, experts):
     if counts is not None:
         advice[asked] = adapted(evidence.advice, evidence.left_out, x, y, domain, counts)
     return evidence, advice, apart
+
+
+def ask_for_classes(views: dict[str, np.ndarray], rows: PreparedRows, weight: np.ndarray, n_classes: int) -> Evidence:
+    """What `keras_ssvae.evidence.pool.gather` says of rows with "y"."""
+    return gather(views, rows.y, weight, n_classes)
 
 
 def in_memory(

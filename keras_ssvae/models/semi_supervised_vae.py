@@ -11,9 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.domains import DomainMixin
+from keras_ssvae.estimators.fit_data import ask_for_classes
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import AUTO, POSITIVE, StrOptions, estimator, param
-from keras_ssvae.evidence.pool import gather
 from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.autoencoder import as_rows
 from keras_ssvae.networks.domain import DomainNetwork
@@ -193,7 +193,7 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
     def _experts(self, table, summary):
         if self.experts is None or self._has_code(table) or (summary.class_weight > 0).sum() < 2:
             return None  # a code knows more of an image than its pixels do
-        return lambda views, rows, weight, n_classes: gather(views, rows.y, weight, n_classes)
+        return ask_for_classes
 
     def _reads_pieces(self, table):
         return _piecewise(self.get_params(deep=False), table)
