@@ -16,6 +16,7 @@ from keras_ssvae.estimators.mixins import EncoderMixin
 from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, StrOptions, estimator, param
 from keras_ssvae.evidence.numbers import gather_targets
 from keras_ssvae.networks import inference
+from keras_ssvae.registry import require
 
 __all__ = ["TargetMixin"]
 
@@ -200,6 +201,10 @@ class TargetMixin(EncoderMixin, RegressorMixin):
 
     def _draw_labels(self, n_samples, rng):
         return rng.standard_normal(n_samples)
+
+    def _check_loaded(self):
+        super()._check_loaded()
+        require(isinstance(self._codec, TargetCodec), "_codec reads no targets")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
