@@ -2,7 +2,7 @@
 
 import typing
 
-__all__ = ["figures_of", "predicts_numbers"]
+__all__ = []
 
 
 def predicts_numbers(estimator: typing.Any) -> bool:

@@ -10,7 +10,7 @@ from numpy import typing as npt
 from keras_ssvae.data.labels import UnreadLabels, column_of
 from keras_ssvae.registry import register, require, require_keys
 
-__all__ = ["TargetCodec", "distinct_targets"]
+__all__ = ["TargetCodec"]
 
 
 def distinct_targets(y: npt.ArrayLike, unlabeled: object = None) -> tuple[np.ndarray, np.ndarray]:
