@@ -35,6 +35,7 @@ _MODULE_OF = {
     "SemiSupervisedGAN": "models",
     "SemiSupervisedKFold": "model_selection",
     "SemiSupervisedVAE": "models",
+    "SemiSupervisedVAERegressor": "models",
     "UnlabeledShiftWarning": "evidence.shift",
     "UnlabeledWarning": "data.labels",
     "VAE": "models",

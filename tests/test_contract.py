@@ -94,7 +94,7 @@ def assert_same_model(a, b, X, **tolerance):
 MARKS = {"-1": (-1, {}), "None": (None, {}), "NaN": (np.nan, {}), "pd.NA": (pd.NA, {}), "custom": ("?", {"unlabeled": "?"})}
 
 
-@families("predict")
+@families("predict_proba")
 @pytest.mark.parametrize("mark", MARKS)
 def test_every_mark_of_an_unlabelled_row_gives_the_same_model(cls, mark, rows, quick_models):
     X, y_partial, _ = rows
@@ -106,7 +106,7 @@ def test_every_mark_of_an_unlabelled_row_gives_the_same_model(cls, mark, rows, q
     assert_same_model(model, quick_models[cls], X)
 
 
-@families("predict")
+@families("predict_proba")
 @pytest.mark.parametrize(
     "labels",
     [
@@ -126,7 +126,7 @@ def test_predictions_are_labels_as_they_were_given(cls, labels, rows):
     assert model.score(X, given) > 0.9
 
 
-@families("predict")
+@families("predict_proba")
 @pytest.mark.parametrize("share", [0.0, 1 / 90, 0.1, 0.5, 1.0])
 def test_the_same_estimator_from_no_label_to_all(cls, share, rows):
     X, _, y = rows
@@ -141,7 +141,7 @@ def test_the_same_estimator_from_no_label_to_all(cls, share, rows):
         np.testing.assert_allclose(proba.sum(axis=1), 1)
 
 
-@families("predict")
+@families("predict_proba")
 def test_without_labels_pi_clusters_into_declared_classes(cls, rows):
     X, _, _ = rows
     model = make(cls, classes=["p", "q", "r"]).fit(X)
@@ -149,7 +149,7 @@ def test_without_labels_pi_clusters_into_declared_classes(cls, rows):
     assert set(model.predict(X)) <= {"p", "q", "r"}
 
 
-@families("predict")
+@families("predict_proba")
 def test_a_declared_class_needs_no_label(cls, rows):
     X, y_partial, _ = rows
     model = make(cls, classes=4).fit(X, y_partial)
@@ -157,13 +157,13 @@ def test_a_declared_class_needs_no_label(cls, rows):
     assert model.sample(3, y=3, random_state=0)[1].tolist() == [3, 3, 3]
 
 
-@families("predict")
+@families("predict_proba")
 def test_one_class_is_predicted_everywhere(cls, rows):
     X, _, _ = rows
     assert set(make(cls).fit(X, ["only"] * 90).predict(X)) == {"only"}
 
 
-@families("predict")
+@families("predict_proba")
 @pytest.mark.parametrize(
     ("y", "message"),
     [
@@ -183,7 +183,7 @@ def test_bad_labels_are_refused_and_leave_the_model_as_it_was(cls, y, message, r
     np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
-@families("predict")
+@families("predict_proba")
 def test_a_label_outside_classes_is_refused(cls, rows):
     X, _, y = rows
     with pytest.raises(ValueError, match="not among the classes: .*2"):
@@ -340,7 +340,7 @@ def test_names_of_mixed_types_are_refused_before_training(cls, rows):
 @families()
 def test_parameters_set_after_the_fit_do_not_reach_the_fitted_model(cls, rows, models, tmp_path):
     X, _, _ = rows
-    changed = {"latent_dim": 3, "class_prior": "uniform"} if hasattr(cls, "predict") else {"latent_dim": 3}
+    changed = {"latent_dim": 3, "class_prior": "uniform"} if hasattr(cls, "predict_proba") else {"latent_dim": 3}
     model = pickle.loads(pickle.dumps(models[cls])).set_params(**changed)
     model.save(tmp_path / "model.ssvae")
     for again in (pickle.loads(pickle.dumps(model)), ks.load(tmp_path / "model.ssvae")):
@@ -525,7 +525,7 @@ def test_the_users_generators_do_not_move_and_do_not_matter(cls, rows):
 @families()
 def test_sampling_follows_its_own_seed(cls, models):
     model = models[cls]
-    y = 1 if hasattr(cls, "predict") else None
+    y = 1 if hasattr(cls, "predict_proba") else None
     a, b, c = (model.sample(20, y=y, random_state=s)[0] for s in (0, 0, 1))
     np.testing.assert_array_equal(a, b)
     assert not np.allclose(a, c)
@@ -585,7 +585,7 @@ def test_rows_far_from_all_others_are_anomalies(cls, rows, models):
     assert model.anomaly_score(X + 30).min() > model.anomaly_score(X).max()
 
 
-@families("predict")
+@families("predict_proba")
 def test_samples_of_a_class_look_like_the_class(cls, rows):
     X, _, y = rows
     model = make(cls, epochs={ks.M1M2: 300, PeakClassifier: 400}.get(cls, 60)).fit(X, y)  # codes must have been learned
@@ -623,11 +623,11 @@ def test_an_unfitted_estimator_says_so_whatever_it_is_asked(cls, rows):
     ("having", "call", "message"),
     [
         ("sample", lambda m, X: m.sample(0), "n_samples must be an integer of at least 1"),
-        ("predict", lambda m, X: m.sample(3, y="nobody"), "not among the classes"),
-        ("predict", lambda m, X: m.sample(3, y=[0, 1]), "does not match the 2 labels"),
+        ("predict_proba", lambda m, X: m.sample(3, y="nobody"), "not among the classes"),
+        ("predict_proba", lambda m, X: m.sample(3, y=[0, 1]), "does not match the 2 labels"),
         ("inverse_transform", lambda m, X: m.inverse_transform(np.zeros((2, 7))), "Z has 7 columns"),
         ("kl_warmup", lambda m, X: m.score_samples(X, n_draws=0), "n_draws must be an integer of at least 1"),
-        ("predict", lambda m, X: m.score(X, np.full(90, -1)), "at least one label"),
+        ("predict_proba", lambda m, X: m.score(X, np.full(90, -1)), "at least one label"),
     ],
     ids=["n_samples", "class", "labels", "Z", "n_draws", "score"],
 )
@@ -642,7 +642,7 @@ def test_bad_questions_are_refused(having, call, message, rows, models):
 # Going on
 
 
-@families("predict")
+@families("predict_proba")
 def test_partial_fit_goes_on_and_takes_new_rows_and_labels(cls, rows):
     X, y_partial, y = rows
     model = make(cls, epochs=1).partial_fit(X[:45], y_partial[:45], classes=[0, 1, 2])
@@ -656,7 +656,7 @@ def test_partial_fit_goes_on_and_takes_new_rows_and_labels(cls, rows):
         model.partial_fit(X, y, classes=[0, 1])
 
 
-@families("predict")
+@families("predict_proba")
 def test_labels_that_arrive_in_steps_end_as_good_as_labels_at_once(cls, rows):
     X, y_partial, y = rows
     model = make(cls, warm_start=True).fit(X)
@@ -676,7 +676,7 @@ def test_a_warm_start_keeps_every_weight(cls, rows, models):
         np.testing.assert_allclose(answers(model, X)[name], answers(models[cls], X)[name], rtol=1e-3, atol=1e-3, err_msg=name)
 
 
-@families("predict")
+@families("predict_proba")
 def test_a_warm_start_with_a_new_class_keeps_the_old_ones(cls, rows, models):
     X, y_partial, y = rows
     model = pickle.loads(pickle.dumps(models[cls])).set_params(warm_start=True, learning_rate=1e-12, epochs=1)

@@ -24,9 +24,10 @@ from sklearn.utils.validation import _get_feature_names as get_feature_names
 from sklearn.utils.validation import _is_fitted as is_fitted
 
 __all__ = [
-    "BaseEstimator", "ClassNamePrefixFeaturesOutMixin", "ClassifierMixin", "HasMethods", "Interval", "StrOptions",
-    "TransformerMixin", "check_feature_names", "check_machines", "check_sample_weight", "fit_context", "get_feature_names",
-    "get_output_config", "is_fitted", "safe_indexing", "tree_of", "validate_parameter_constraints", "validate_parameters",
+    "BaseEstimator", "ClassNamePrefixFeaturesOutMixin", "ClassifierMixin", "HasMethods", "Interval", "RegressorMixin",
+    "StrOptions", "TransformerMixin", "check_feature_names", "check_machines", "check_sample_weight", "fit_context",
+    "get_feature_names", "get_output_config", "is_fitted", "safe_indexing", "tree_of", "validate_parameter_constraints",
+    "validate_parameters",
 ]  # fmt: skip
 
 M = typing.TypeVar("M", bound=Callable)
@@ -40,9 +41,10 @@ if typing.TYPE_CHECKING:  # with a base that has no types, mypy lets a construct
         def get_feature_names_out(self, input_features: typing.Any = None) -> typing.Any: ...
 
     ClassifierMixin = BaseEstimator
+    RegressorMixin = BaseEstimator
     TransformerMixin = BaseEstimator
 else:
-    from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+    from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
 
 # parameters are checked as in scikit-learn's own estimators, with its messages
 fit_context: Callable[[M], M] = _fit_context(prefer_skip_nested_validation=True)

@@ -11,7 +11,7 @@ from sklearn.utils import ClassifierTags, Tags, get_tags
 from keras_ssvae._compat.sklearn import BaseEstimator, Interval, StrOptions, fit_context
 from keras_ssvae.anomaly import explanation, loading, thresholds, training
 from keras_ssvae.data.containers import opened, split_labels
-from keras_ssvae.data.labels import UNLABELED, LabelCodec
+from keras_ssvae.data.labels import LabelCodec, distinct_labels
 from keras_ssvae.data.sources import open_source
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.blockwise import blockwise
@@ -120,7 +120,7 @@ class AnomalyDetector(WrapperMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
         seeds = derive_seeds(self.random_state, 3)
         estimator = self._fresh(seeds[0])
         label_column = y if isinstance(y, str) else None
-        X, y, weight = in_memory(estimator, X, y, seeds[1], UNLABELED)[:3]
+        X, y, weight = in_memory(estimator, X, y, seeds[1], distinct_labels)[:3]
         first, y_index = training.first_scores(X, y, estimator, weight, seeds[1])
         normal = training.mostly_normal(first, y_index)
         stands_for = np.where(normal, 1.0 if weight is None else weight, 0.0)
@@ -146,7 +146,7 @@ class AnomalyDetector(WrapperMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
         seed = derive_seeds(self.random_state, before._n_fits + 1)[-1]
         label_column = y if isinstance(y, str) else None
         estimator = before.estimator_._snapshot()
-        X, y, weight = in_memory(estimator, X, y, seed, UNLABELED)[:3]
+        X, y, weight = in_memory(estimator, X, y, seed, distinct_labels)[:3]
         rows = estimator._rows(X)[:]
         rows = rows.joined(y=LabelCodec([0, 1]).fit(y, len(rows)).encode(y, len(rows)))
         normal = training.mostly_normal(before._scores(rows), rows.y)

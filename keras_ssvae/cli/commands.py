@@ -16,6 +16,7 @@ import keras_ssvae
 from keras_ssvae.cli import rows
 from keras_ssvae.cli.reporting import reported, say, start
 from keras_ssvae.cli.rows import STDIO
+from keras_ssvae.cli.scoring import figures_of, predicts_numbers
 
 __all__ = ["app"]
 
@@ -220,9 +221,7 @@ def score(
     target: typing.Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column of the true labels.")],
     as_json: AsJSON = False,
 ) -> None:  # fmt: skip
-    """Compare predictions with labels; rows without a label do not count."""
-    from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
-
+    """Compare predictions with labels, or numbers; rows without one do not count."""
     estimator = _load(model, "predict")
     true, predicted = [], []
     for frame in rows.blocks_of(path):
@@ -233,14 +232,7 @@ def score(
             predicted += list(estimator.predict(rows.columns_for(estimator, frame[is_known])))
     if not true:
         raise ValueError(f"--target {target!r} has no label in these rows.")
-    names = [str(label) for label in true], [str(label) for label in predicted]
-    figures = {
-        "rows": len(true),
-        "accuracy": accuracy_score(*names),
-        "balanced_accuracy": balanced_accuracy_score(*names),
-        "f1_macro": f1_score(*names, average="macro"),
-    }
-    _print(figures, as_json)
+    _print({"rows": len(true), **figures_of(estimator, true, predicted)}, as_json)
 
 
 @command("sweep labeled.csv --target label --labels 10 --labels 100 --plot sweep.png")
@@ -398,7 +390,9 @@ def _estimator(name, settings, random_state):
 
 
 def _class_of(estimator, label):
-    """The class of a model that a text, or a number read from a file, stands for."""
+    """The class of a model that a text, or a number read from a file, stands for; a number where the model predicts one."""
+    if predicts_numbers(estimator):
+        return float(label)
     for known in estimator.classes_:
         if known == label or str(known) == str(label):
             return known

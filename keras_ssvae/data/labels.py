@@ -1,6 +1,7 @@
 """What the entries of y mean: which rows are unlabelled, which classes there are, and the index of each."""
 
 import numbers
+import typing
 import warnings
 
 import numpy as np
@@ -52,7 +53,7 @@ def is_unlabeled(y: npt.ArrayLike, unlabeled: object = UNLABELED) -> np.ndarray:
     >>> is_unlabeled(["cat", "?"], unlabeled="?")
     array([False,  True])
     """
-    return ~_is_known(_column(y, "y"), unlabeled)
+    return ~_is_known(column_of(y, "y"), unlabeled)
 
 
 def distinct_labels(y: npt.ArrayLike, unlabeled: object = UNLABELED) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +82,7 @@ def distinct_labels(y: npt.ArrayLike, unlabeled: object = UNLABELED) -> tuple[np
     >>> distinct_labels([5, None, 3, 5])
     (array([5, 3]), array([ 0, -1,  1,  0]))
     """
-    labels, known = _labels(_column(y, "y"), unlabeled, "y")
+    labels, known = _labels(column_of(y, "y"), unlabeled, "y")
     positions = np.full(len(known), -1)
     positions[known], labels = _factorize(labels, "y")
     return labels, positions
@@ -157,6 +158,10 @@ class LabelCodec:
             self._check_not_lost(y)
             self.classes_ = self._observed_classes(y, n_rows)
         return self
+
+    def arrays(self, y: npt.ArrayLike | None, n_rows: int) -> dict[str, np.ndarray]:
+        """What a batch has of y: "y", as `encode` gives it."""
+        return {"y": self.encode(y, n_rows)}
 
     def encode(self, y: npt.ArrayLike | None, n_rows: int) -> np.ndarray:
         """Class indices of labels: (n_rows,) positions in `classes_` of dtype int32, -1 for unlabelled rows.
@@ -238,7 +243,7 @@ class LabelCodec:
         require((np.argsort(labels) == np.arange(len(labels))).all(), "classes_ are not sorted")
 
     def _read(self, y, n_rows):
-        values = _column(y, "y")
+        values = column_of(y, "y")
         if len(values) != n_rows:
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples: [{n_rows}, {len(values)}]. y needs one "
@@ -259,7 +264,7 @@ class LabelCodec:
             return np.empty(0, dtype=int)
         labels, _ = self._read(y, n_rows)
         if isinstance(getattr(y, "dtype", None), pd.CategoricalDtype):
-            labels, _ = _labels(_column(y.dtype.categories, "y"), self.unlabeled, "y")
+            labels, _ = _labels(column_of(y.dtype.categories, "y"), self.unlabeled, "y")
         classes = _sorted(_factorize(labels, "y")[1], "y")
         self._warn_of_written_gaps(classes)
         return classes
@@ -270,7 +275,7 @@ class LabelCodec:
                 raise ValueError(f"classes must be None, an int >= 1 or the labels themselves, got {self.classes}.")
             values = np.arange(self.classes)
         else:
-            values = _column(list(self.classes) if isinstance(self.classes, set) else self.classes, "classes")
+            values = column_of(list(self.classes) if isinstance(self.classes, set) else self.classes, "classes")
         labels, known = _labels(values, self.unlabeled, "classes")
         if not known.all():
             raise ValueError(
@@ -308,12 +313,12 @@ class UnreadLabels(LabelCodec):
         return np.full(n_rows, UNLABELED, np.int32)
 
 
-def _column(y, name):
-    """Return y as a 1-d array that still has the user's values: nothing is cast to text, or from int to float."""
+def column_of(y: typing.Any, name: str) -> np.ndarray:
+    """y, `name` in errors, as a 1-d array that still has the user's values: nothing is cast to text, or from int to float."""
     if sparse.issparse(y):
         raise ValueError(f"{name} should be a 1d array, got a sparse matrix of shape {y.shape} instead.")
     if isinstance(y, np.ma.MaskedArray):
-        y = np.where(np.ma.getmaskarray(y), None, y.data)
+        y = np.where(np.ma.getmaskarray(y), np.array(None), y.data)
     has_objects = isinstance(y, (list, tuple)) or pd.api.types.is_extension_array_dtype(y)
     values = np.asarray(y, dtype=object if has_objects else None)
     if values.ndim == 2 and values.shape[1] == 1:

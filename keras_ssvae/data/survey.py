@@ -1,10 +1,9 @@
 """What one pass over rows on disk tells: how many rows and labels there are, and some rows that stand for all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from keras_ssvae.data.labels import distinct_labels
 from keras_ssvae.data.sources import Source, stack_blocks, take
 
 __all__ = []
@@ -76,16 +75,17 @@ class SourceSummary:
     """What one pass over a source tells: `n_rows` and `n_labeled`, and some rows, `X` and `y`, in order, that stand for all.
 
     At most `buffer_size` labelled and so many other rows are kept. `weight` says how many rows each stands for, (n_kept,),
-    labelled rows for those of their class; None if all rows are kept.
+    labelled rows for those of their class; None if all rows are kept. `distinct` reads labels as
+    `keras_ssvae.data.labels.distinct_labels` does.
     """
 
-    def __init__(self, source: Source, buffer_size: int, unlabeled: object, seed: int):
+    def __init__(self, source: Source, buffer_size: int, distinct: Callable, seed: int):
         rng = np.random.RandomState([seed, 1])
         labeled, others = Reservoir(buffer_size, rng), Reservoir(buffer_size, rng)
         numbers, self.n_rows = dict[object, int](), 0
         for X, y in source.blocks():
             _check_finite(X)
-            labels, positions = distinct_labels(y, unlabeled)
+            labels, positions = distinct(y)
             groups = np.array([*(numbers.setdefault(label, len(numbers)) for label in labels.tolist()), -1])[positions]
             position = np.arange(self.n_rows, self.n_rows + len(X))
             self.n_rows += len(X)

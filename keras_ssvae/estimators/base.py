@@ -22,7 +22,7 @@ from keras_ssvae._compat.keras import detached_callback
 from keras_ssvae._compat.sklearn import BaseEstimator, fit_context
 from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.data.containers import opened, split_labels
-from keras_ssvae.data.labels import UNLABELED, UnreadLabels
+from keras_ssvae.data.labels import UNLABELED, UnreadLabels, distinct_labels
 from keras_ssvae.data.rows import LazyRows
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
@@ -87,6 +87,7 @@ class GenerativeEstimator(ExportMixin, BaseEstimator):
 
     unlabeled: typing.ClassVar[typing.Any] = UNLABELED  # where a family does not predict labels; see `LabelPredictorMixin`
     class_weight: typing.ClassVar[typing.Any] = None
+    _distinct_labels: typing.ClassVar[typing.Any] = staticmethod(distinct_labels)  # of which rows in memory stand for others
     _label_column = None  # the name that was y in the fit
     _dtype_policy = "float32"  # of Keras, when the network was made
 
@@ -107,9 +108,9 @@ class GenerativeEstimator(ExportMixin, BaseEstimator):
         """{}: attributes of what is fitted to the trained network, from the `FitData`."""
         return {}
 
-    def _asks_experts(self, table):
-        """Whether a fit asks experts for the classes of its rows, those of a `TablePreprocessor`."""
-        return False
+    def _experts(self, table, summary):
+        """What is asked for y, (views, rows, weight, n_classes) -> evidence, or None; by a table and what labels sum up to."""
+        return None
 
     def _reads_pieces(self, table):
         """Whether the encoder reads numbers piece by piece between their quantiles, those of a `TablePreprocessor`."""
@@ -124,9 +125,9 @@ class GenerativeEstimator(ExportMixin, BaseEstimator):
         """p(y) of a fitted model, (n_classes,) array."""
         return self.network_.class_prior
 
-    def _make_codec(self, y, n_rows, keep, classes):
-        """The `LabelCodec` of a fit."""
-        return UnreadLabels().fit(y, n_rows)
+    def _make_codec(self, y, weight, keep, classes):
+        """The `LabelCodec` of a fit to rows that count as often as `weight` says."""
+        return UnreadLabels().fit(y, len(weight))
 
     # Training
 
@@ -341,12 +342,13 @@ class GenerativeEstimator(ExportMixin, BaseEstimator):
                 raise ValueError(f"n_samples={n_samples} does not match the {len(y)} labels in y.")
             n_samples = len(y)
         rng = np.random.RandomState(derive_seeds(random_state, 1)[0])
-        prior = self._class_prior
-        if y is None:
-            y_index = rng.choice(len(prior), n_samples, p=prior / prior.sum())
-        else:
-            y_index = self._codec.indices_of(y, n_samples)
+        y_index = self._draw_labels(n_samples, rng) if y is None else self._codec.indices_of(y, n_samples)
         return self.table_.decode(self._draw(y_index, rng, **given)), self._codec.decode(y_index)
+
+    def _draw_labels(self, n_samples, rng):
+        """What `LabelCodec.decode` reads, drawn from p(y)."""
+        prior = self._class_prior
+        return rng.choice(len(prior), n_samples, p=prior / prior.sum())
 
     @consistent
     def loss_terms(self, X: typing.Any, y: typing.Any = None) -> pd.DataFrame:
@@ -366,7 +368,7 @@ class GenerativeEstimator(ExportMixin, BaseEstimator):
         if source is not None:
             return stack([self.loss_terms(*block) for block in source.blocks()])
         rows = self._rows(X)
-        rows = rows.joined(y=self._codec.encode(y, len(rows)))
+        rows = rows.joined(**self._codec.arrays(y, len(rows)))
         return pd.DataFrame(inference.run(self.network_, inference.row_terms, rows))
 
     # Files

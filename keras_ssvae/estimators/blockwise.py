@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sklearn.utils.validation import check_is_fitted
 
+from keras_ssvae.data.containers import has_column, opened
 from keras_ssvae.data.sources import stack
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.documentation import with_rows
@@ -31,3 +32,15 @@ def blockwise(method: M) -> M:
         return [stack(parts) for parts in zip(*answers, strict=True)] if isinstance(answers[0], list) else stack(answers)
 
     return typing.cast(M, answer)
+
+
+def predicted_beside(estimator: typing.Any, X: typing.Any, y: typing.Any) -> tuple[typing.Any, typing.Any]:
+    """What an estimator predicts of rows, and what is given for them: y, or the column of X that was y in the fit."""
+    X = opened(X)
+    column = estimator._label_column
+    X, y, source = estimator._open(X, column if y is None and has_column(X, column) else y)
+    if source is None:
+        return estimator.predict(X), y
+    both = zip(*((estimator.predict(block), labels) for block, labels in source.blocks()), strict=True)
+    predicted, y = map(stack, both)
+    return predicted, y

@@ -61,6 +61,8 @@ classification_weight : float or "auto"
     Weight of the mean cross-entropy of the labels against the mean bound of a row. "auto" is the number of values that the
     model explains (columns, or dimensions of the code in use): a row is worth about a nat a value, and so few labels are
     neither drowned by many rows and columns nor the reverse.
+regression_weight : float or "auto"
+    Weight of the mean -log q(t | x) of the known targets against the mean bound of a row. "auto" is the number of columns.
 consistency_weight : float or "auto"
     Weight of the consistency term, in units of the same number of nats. The term assumes that rows that lie together share
     a class. "auto" asks the labels: it is the agreement, from 0 for chance to 1, of each label with that of the nearest

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
+from sklearn.base import is_regressor
 from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae._compat.tensorflow import check_threads
@@ -20,7 +21,7 @@ from keras_ssvae.serialization.versions import versions
 
 __all__ = ["ExportMixin"]
 
-METHODS = ("predict_proba", "anomaly_score", "transform")
+METHODS = ("predict_proba", "predict", "anomaly_score", "transform")
 N_DRAWS = 50  # of `DensityMixin.score_samples` by default
 
 
@@ -37,8 +38,8 @@ class ExportMixin:
         ----------
         path : str or path-like
             The folder to be; it is there as a whole or not at all. An earlier export in its place is replaced.
-        methods : sequence of {"predict_proba", "anomaly_score", "transform"}, default=None
-            What to write; None is all of these that the model has.
+        methods : sequence of {"predict_proba", "predict", "anomaly_score", "transform"}, default=None
+            What to write; None is all of these that the model has: "predict" where it predicts a number.
         format : {"savedmodel", "onnx"}, default="savedmodel"
             "savedmodel": what `served = tf.saved_model.load(path)` answers by ``served.predict_proba({"age": ages, ...})``,
             with a signature for each method.
@@ -64,7 +65,7 @@ class ExportMixin:
         """
         check_is_fitted(self)
         check_threads()
-        has = [method for method in METHODS if hasattr(self, method) and (method != "predict_proba" or len(self.classes_))]
+        has = [method for method in METHODS if _can_export(self, method)]
         if methods is None:
             methods = [method for method in has if method != "predict_proba" or _is_of_network(self)]
         if isinstance(methods, str) or not len(methods) or not set(methods) <= set(has):
@@ -97,6 +98,13 @@ def _card(model):
     return card_of(type(model).__name__, about, model.table_, labels, params, model.history_, versions())
 
 
+def _can_export(model, method):
+    """Whether a fitted model has a method that says more than another."""
+    if method == "predict":
+        return is_regressor(model) and model._codec.scale_ is not None
+    return hasattr(model, method) and (method != "predict_proba" or len(model.classes_) > 0)
+
+
 def _is_of_network(model):
     """Whether class probabilities are what the network says."""
     return type(model)._class_logits is LabelPredictorMixin._class_logits
@@ -112,7 +120,10 @@ def _answer(model: typing.Any, method: str) -> Callable[[dict], tf.Tensor]:
                 "and no graph. Export 'transform', and apply `classifier_` to what it gives."
             )
         return lambda batch: tf.cast(tf.nn.softmax(tf.cast(network.class_logits(batch), tf.float64)), tf.float32)
+    if method == "predict":
+        scale, center = model._codec.scale_, model._codec.center_
+        return lambda batch: network.target(batch)[:, 0] * scale + center
     if method == "transform":
-        return network.encode_with_class if getattr(model, "_n_class_columns", 0) else network.encode
+        return getattr(network, model._encoding)
     score = functools.partial(network.log_likelihood, n_draws=N_DRAWS) if isinstance(model, DensityMixin) else network.score
     return lambda batch: -score(batch)

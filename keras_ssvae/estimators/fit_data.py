@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
+from collections.abc import Callable
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -41,7 +42,7 @@ class FitData:
     weight: np.ndarray  # (n,), how often each row counts
     summary: LabelSummary  # what the labels say about scales
     seeds: list  # of the weights, of the noise, and of the order of rows
-    evidence: Evidence | None  # what experts say of the rows
+    evidence: typing.Any  # what experts say of the rows
     distances: np.ndarray | None  # how far domains lie apart, if rows have any
     extra: dict  # what `fit` was given for the estimator's extra arrays
     stream: RowStream | None  # where the rows that are not in memory come from
@@ -66,16 +67,17 @@ def prepare(
         random_state = lasting_seed(estimator.checkpoint) if random_state is None else random_state
     seeds = derive_seeds(random_state, 3 * (1 + (estimator.n_iter_ if warm else 0)))[-3:]
     label_column = y if isinstance(y, str) else None
-    X, y, sample_weight, source = in_memory(estimator, X, y, seeds[2], estimator.unlabeled, sample_weight, **extra)
+    distinct = functools.partial(estimator._distinct_labels, unlabeled=estimator.unlabeled)
+    X, y, sample_weight, source = in_memory(estimator, X, y, seeds[2], distinct, sample_weight, **extra)
     if warm:
         schema, values = estimator.table_.schema_, estimator._read(X)
     else:
         get_feature_names(X)  # raises on names of mixed types, before the work is done
         schema = Schema().fit(X)
         values = check_X(X, schema, estimator)
-    codec = estimator._make_codec(y, len(values), warm and one_pass, classes)
-    arrays = {"y": codec.encode(y, len(values)), **estimator._extra_arrays(X, **extra)}
     stands_for = check_weight(sample_weight, values)
+    codec = estimator._make_codec(y, stands_for, warm and one_pass, classes)
+    arrays = {**codec.arrays(y, len(values)), **estimator._extra_arrays(X, **extra)}
     counts = stands_for > 0
     if not counts.all():
         values, stands_for = values[counts], stands_for[counts]
@@ -89,12 +91,12 @@ def prepare(
     summary = summarise_labels(lambda chosen: table.features(rows.x[chosen]), rows.y, weight, codec.n_classes)
     if warm and one_pass and len(estimator.classes_) == len(codec.classes_):  # the class prior remembers all passes
         summary = dataclasses.replace(summary, class_weight=summary.class_weight + estimator._labels.class_weight)
-    asks = estimator._asks_experts(table) and not one_pass and (summary.class_weight > 0).sum() >= 2
+    experts = None if one_pass else estimator._experts(table, summary)
     domain = arrays["domain"] if isinstance(extra.get("domain"), Domains) else None
-    evidence, advice, apart = _evidence(table, rows, weight, codec.n_classes, domain, asks)
+    evidence, advice, apart = _evidence(table, rows, weight, codec.n_classes, domain, experts)
     if evidence is not None:
-        rows, summary = rows.joined(advice=advice), dataclasses.replace(summary, advised=True)
-    block = functools.partial(_block, estimator, table, codec, evidence is not None, extra)
+        rows, summary = rows.joined(advice=advice), dataclasses.replace(summary, **evidence.summary)
+    block = functools.partial(_block, estimator, table, codec, advice, extra)
     stream = held_out = None
     if source is not None and sample_weight is not None:  # there are more rows than those in memory
         stream = RowStream(source, block, estimator.buffer_size, rows, stands_for, weight)
@@ -130,17 +132,17 @@ def _validation_rows(validation_data, table, label_column):
     return X, y
 
 
-def _block(estimator, table, codec, advised, extra, X, y):
+def _block(estimator, table, codec, advice, extra, X, y):
     """Rows of a stream, prepared."""
-    more = {"y": codec.encode(y, len(X)), **estimator._extra_arrays(X, **extra)}
-    if advised:
-        more["advice"] = np.zeros((len(X), codec.n_classes), np.float32)
+    more = {**codec.arrays(y, len(X)), **estimator._extra_arrays(X, **extra)}
+    if advice is not None:
+        more["advice"] = np.zeros((len(X), advice.shape[1]), np.float32)
     return table.encode(check_X(X, table.schema_)).joined(**more)
 
 
-def _evidence(table, rows, weight, n_classes, domain, asks):
-    """What experts say, if they are asked, as the batch's "advice", and how far domains lie apart, if rows have any."""
-    if not asks and domain is None:
+def _evidence(table, rows, weight, n_classes, domain, experts):
+    """What experts say, if there are any, as the batch's "advice", and how far domains lie apart, if rows have any."""
+    if experts is None and domain is None:
         return None, None, None
     asked = rows_to_ask(rows)
     views, y = table.views(rows.x[asked]), rows.y[asked]
@@ -150,23 +152,29 @@ def _evidence(table, rows, weight, n_classes, domain, asks):
         x = narrowed(views["scaled"])
         apart, error = distances(x, domain, n_domains)
         counts = trust(apart, error, np.bincount(domain[y >= 0], minlength=n_domains))
-    if not asks:
+    evidence = None if experts is None else experts(views, rows[asked], weight[asked], n_classes)
+    if evidence is None:
         return None, None, apart
-    evidence = gather(views, y, weight[asked], n_classes)
     if domain is None:
         warn_of_shift(evidence.unlabeled_distance)
-    advice = np.zeros((len(rows), n_classes), np.float32)  # zeros: nothing was said
-    advice[asked] = evidence.log_posterior
+    advice = np.zeros((len(rows), evidence.advice.shape[1]), np.float32)  # zeros: nothing was said
+    advice[asked] = evidence.advice
     if counts is not None:
-        advice[asked] = adapted(evidence.log_posterior, evidence.left_out, x, y, domain, counts)
+        advice[asked] = adapted(evidence.advice, evidence.left_out, x, y, domain, counts)
     return evidence, advice, apart
 
 
+def ask_for_classes(views: dict[str, np.ndarray], rows: PreparedRows, weight: np.ndarray, n_classes: int) -> Evidence:
+    """What `keras_ssvae.evidence.pool.gather` says of rows with "y"."""
+    return gather(views, rows.y, weight, n_classes)
+
+
 def in_memory(
-    estimator: typing.Any, X: typing.Any, y: typing.Any, seed: int, unlabeled: typing.Any, sample_weight: typing.Any = None,
+    estimator: typing.Any, X: typing.Any, y: typing.Any, seed: int, distinct: Callable, sample_weight: typing.Any = None,
     **extra: typing.Any,
 ) -> tuple:  # fmt: skip
-    """Rows, labels and weights that lie in memory, and the source that they stand for, if any; `unlabeled` marks rows there."""
+    """Rows, labels and weights that lie in memory, and the source that they stand for, if any, of which `distinct` as
+    `keras_ssvae.data.labels.distinct_labels` reads the labels."""
     weighted_memmap = isinstance(X, np.memmap) and sample_weight is not None  # as joblib hands arrays to its processes
     X, y = split_labels(opened(X), y)
     source = None if weighted_memmap else open_source(X, y, estimator.buffer_size)
@@ -176,7 +184,7 @@ def in_memory(
         raise ValueError("sample_weight must be None where X is read in blocks; repeat rows in X instead.")
     if isinstance(extra.get("domain"), Domains):
         raise ValueError("domain must be None where X is read in blocks; pass X as an array or a DataFrame.")
-    summary = SourceSummary(source, estimator.buffer_size, unlabeled, seed)
+    summary = SourceSummary(source, estimator.buffer_size, distinct, seed)
     return summary.X, summary.y, summary.weight, source
 
 
@@ -204,3 +212,10 @@ def _columns(X):
     known = BaseEstimator()
     validate_data(known, X, skip_check_array=True, reset=True)
     return dict(vars(known))
+
+
+def found_by_experts(evidence: typing.Any) -> dict:
+    """The attributes that say what experts found, where any were asked."""
+    if evidence is None:
+        return {"evidence_": None, "unlabeled_distance_": np.nan}
+    return {"evidence_": evidence.experts, "unlabeled_distance_": evidence.unlabeled_distance}

@@ -11,6 +11,7 @@ from keras_ssvae._compat.sklearn import validate_parameter_constraints, validate
 from keras_ssvae.data.label_summary import LabelSummary
 from keras_ssvae.data.labels import LabelCodec, is_unlabeled
 from keras_ssvae.data.tables import TablePreprocessor
+from keras_ssvae.data.targets import TargetCodec
 from keras_ssvae.estimators.parameters import layer_sizes
 from keras_ssvae.registry import require
 from keras_ssvae.serialization.keras_objects import limited_variables
@@ -114,7 +115,10 @@ def _check_spec(estimator):
     """The arrays of a batch: name -> (shape of a row, name of the dtype)."""
     table, spec = estimator.table_, estimator._spec
     wanted = {"x": ((table.n_columns_,), "float32"), "y": ((), "int32"), "observed": ((table.n_columns_,), "float32")}
-    wanted["advice"] = ((estimator._codec.n_classes,), "float32")
+    if isinstance(estimator._codec, TargetCodec):
+        wanted |= {"advice": ((2,), "float32"), "target": ((), "float32")}
+    else:
+        wanted["advice"] = ((estimator._codec.n_classes,), "float32")
     require({"x", "y"} <= set(spec), "rows have no values or no labels")
     for name, described in spec.items():
         shape, dtype = described

@@ -15,12 +15,10 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae._compat.sklearn import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from keras_ssvae.data.containers import has_column, opened
 from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
-from keras_ssvae.data.sources import stack
 from keras_ssvae.data.validation import check_weight
-from keras_ssvae.estimators.blockwise import blockwise
+from keras_ssvae.estimators.blockwise import blockwise, predicted_beside
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.documentation import with_rows
 from keras_ssvae.estimators.imputing import ImputationMixin
@@ -51,7 +49,12 @@ class EncoderMixin(ImputationMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     @blockwise
     def transform(self, X: typing.Any) -> np.ndarray:
         """Posterior means of the latent variables, E[z | x] of the encoder: (n, latent_dim)."""
-        return self._latent_means(X, "encode")
+        return self._latent_means(X, self._encoding)
+
+    @property
+    def _encoding(self):
+        """The method of the network that gives what `transform` does."""
+        return "encode"
 
     def _latent_means(self, X, method):
         """What a method of the network says of rows, in single precision where X is."""
@@ -116,6 +119,10 @@ class StyleMixin(EncoderMixin):
         return len(self.classes_) if self.representation == "features" and len(self.classes_) > 1 else 0
 
     @property
+    def _encoding(self):
+        return "encode_with_class" if self._n_class_columns else "encode"
+
+    @property
     def _n_features_out(self):
         return self._fitted_params["latent_dim"] + self._n_class_columns
 
@@ -148,7 +155,7 @@ class StyleMixin(EncoderMixin):
             First E[z | x]. Then log q(y | x) of each class, in the order of ``classes_``, less its mean over the classes: in
             nats, and softmax makes it `predict_proba`. Without classes, or with a single one, z alone.
         """
-        return self._latent_means(X, "encode_with_class" if self._n_class_columns else "encode")
+        return self._latent_means(X, self._encoding)
 
     @consistent
     def inverse_transform(self, Z: npt.ArrayLike, y: typing.Any = None) -> typing.Any:
@@ -249,13 +256,13 @@ class LabelPredictorMixin(ClassifierMixin):
     class_prior: typing.Any = param(default="empirical", accepts=[StrOptions({"empirical", "uniform"}), "array-like"])
     class_weight: str | dict | None = param(default=None, accepts=[None, StrOptions({"balanced"}), dict], role="data")
 
-    def _make_codec(self, y, n_rows, keep, classes):
+    def _make_codec(self, y, weight, keep, classes):
         if keep:
             if classes is not None and list(LabelCodec(classes, self.unlabeled).fit(None, 0).classes_) != list(self.classes_):
                 raise ValueError(f"classes must be those of the first call, {list(self.classes_)}; got {classes!r}.")
             if len(self.classes_):
                 return self._codec
-        return LabelCodec(self.classes if classes is None else classes, self.unlabeled).fit(y, n_rows)
+        return LabelCodec(self.classes if classes is None else classes, self.unlabeled).fit(y, len(weight))
 
     def _class_logits(self, X):
         rows = self._rows(X)
@@ -303,12 +310,7 @@ class LabelPredictorMixin(ClassifierMixin):
         sample_weight : array-like of shape (n,), default=None
             Weights of the rows.
         """
-        X = opened(X)
-        X, y, source = self._open(X, self._label_column if y is None and has_column(X, self._label_column) else y)
-        if source is None:
-            predicted = self.predict(X)
-        else:
-            predicted, y = map(stack, zip(*((self.predict(block), labels) for block, labels in source.blocks()), strict=True))
+        predicted, y = predicted_beside(self, X, y)
         codec = LabelCodec(None, self.unlabeled).fit(y, len(predicted))
         y_index = codec.encode(y, len(predicted))
         known = y_index >= 0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Callable
 
 import numpy as np
@@ -49,6 +50,13 @@ class Evidence:
     wrong_labels: float
     experts: pd.DataFrame
     unlabeled_distance: float
+
+    summary: typing.ClassVar[dict] = {"advised": True}  # what a `LabelSummary` knows then
+
+    @property
+    def advice(self) -> np.ndarray:
+        """`log_posterior`, as a batch has it."""
+        return self.log_posterior
 
 
 def rows_to_ask(rows: PreparedRows) -> np.ndarray:

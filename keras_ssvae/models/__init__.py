@@ -8,10 +8,11 @@ from keras_ssvae.models.m1m2 import M1M2
 from keras_ssvae.models.m2 import M2
 from keras_ssvae.models.semi_supervised_gan import SemiSupervisedGAN
 from keras_ssvae.models.semi_supervised_vae import SemiSupervisedVAE
+from keras_ssvae.models.semi_supervised_vae_regressor import SemiSupervisedVAERegressor
 from keras_ssvae.models.vae import VAE
 from keras_ssvae.serialization import load
 
 __all__ = [
     "AdversarialAutoencoder", "ConditionalVAE", "LadderVAE", "M1", "M1M2", "M2", "SemiSupervisedGAN", "SemiSupervisedVAE",
-    "VAE", "load",
+    "SemiSupervisedVAERegressor", "VAE", "load",
 ]  # fmt: skip

@@ -5,13 +5,13 @@ import dataclasses
 import typing
 
 import keras
-import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.domains import DomainMixin
+from keras_ssvae.estimators.fit_data import ask_for_classes, found_by_experts
 from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin
 from keras_ssvae.estimators.parameters import AUTO, POSITIVE, StrOptions, estimator, param
 from keras_ssvae.models.vae import VAE, VAENetwork
@@ -195,16 +195,16 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
         given = {name: value for name, value in params.items() if name != "experts"}
         return super()._resolve({**given, **decided}, table, summary)
 
-    def _asks_experts(self, table):
-        return self.experts == "auto" and not self._has_code(table)  # a code knows more of an image than its pixels do
+    def _experts(self, table, summary):
+        if self.experts is None or self._has_code(table) or (summary.class_weight > 0).sum() < 2:
+            return None  # a code knows more of an image than its pixels do
+        return ask_for_classes
 
     def _reads_pieces(self, table):
         return _piecewise(self.get_params(deep=False), table)
 
     def _fit_head(self, network, data):
-        evidence = data.evidence
-        found = {} if evidence is None else {"evidence_": evidence.experts, "unlabeled_distance_": evidence.unlabeled_distance}
-        return {**super()._fit_head(network, data), "evidence_": None, "unlabeled_distance_": np.nan, **found}
+        return {**super()._fit_head(network, data), **found_by_experts(data.evidence)}
 
     @classmethod
     def from_vae(cls, vae: typing.Any, **params: typing.Any) -> typing.Self:

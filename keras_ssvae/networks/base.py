@@ -65,6 +65,7 @@ class Network(TrainableModel):
     shares_steps: bool = False
     data_constants: tuple[str, ...] = ()
     n_classes: int = 0
+    label_term: str = "classification"
 
     def __init__(self, seed: int, **kwargs: typing.Any):
         super().__init__(dtype="float32", **kwargs)  # all but bodies, which follow the user's policy
@@ -101,8 +102,8 @@ class Network(TrainableModel):
         return list(vars(self.constants).values())
 
     def monitors_labels(self, terms: Iterable[str]) -> bool:
-        """Whether held-out labels say how good a stage of these terms is."""
-        return "classification" in terms
+        """Whether held-out labels say, by `label_term`, how good a stage of these terms is."""
+        return self.label_term in terms
 
     # What all share
 

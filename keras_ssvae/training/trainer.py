@@ -174,7 +174,7 @@ class _Run:
             by_label = (rows.y >= 0).sum() >= ENOUGH_LABELS and self.network.monitors_labels(self.step.term_names)
             chunks = held_out_chunks(rows, weight, by_label, config.batch_size)
             if config.early_stopping:
-                monitor, patience = "val_classification" if by_label else "val_loss", config.n_iter_no_change
+                monitor, patience = f"val_{self.network.label_term}" if by_label else "val_loss", config.n_iter_no_change
         self.progress = StageProgress(self.step, monitor, patience, self._keep, self.report.epoch)
         if self.state is not None:
             _assign(self.step.variables(), self.state.variables)

@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sources import blocks_of
 
 import keras_ssvae as ks
+from keras_ssvae.data.labels import distinct_labels
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.sources import open_source, resized, stack
 from keras_ssvae.data.streaming import RowStream, StreamingSampler
@@ -378,7 +379,7 @@ def stream_of(n, n_labeled, buffer_size, n_classes=2, class_weight=None):
     codes = np.full(n, -1, np.int32)
     codes[np.random.RandomState(2).permutation(n)[:n_labeled]] = np.arange(n_labeled) % n_classes
     source = open_source(blocks_of(x, codes), buffer_size=buffer_size)
-    survey = SourceSummary(source, buffer_size, -1, 0)
+    survey = SourceSummary(source, buffer_size, distinct_labels, 0)
     kept = PreparedRows(survey.X, y=survey.y.astype(np.int32))
     weight = survey.weight * (np.ones(n_classes + 1) if class_weight is None else class_weight)[kept.y]
 
@@ -636,7 +637,7 @@ def test_more_passes_and_more_rows(many, tmp_path):
 
 def test_a_category_that_no_row_in_memory_has_is_missing():
     X = pd.DataFrame({"a": np.arange(400.0), "c": np.array(["p", "q"])[np.arange(400) % 2]})
-    source = SourceSummary(open_source(blocks_of(X)), 50, -1, 0)
+    source = SourceSummary(open_source(blocks_of(X)), 50, distinct_labels, 0)
     rare = np.setdiff1d(X.index, source.X.index)[0]
     X.loc[rare, "c"] = "rare"
     model = make(buffer_size=50, epochs=1).fit(blocks_of(X))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sources import blocks_of
 
+from keras_ssvae.data.labels import distinct_labels
 from keras_ssvae.data.sources import open_source
 from keras_ssvae.data.survey import Reservoir, SourceSummary, fair_limit
 
@@ -44,8 +45,8 @@ def test_every_row_is_as_likely_to_be_kept():
 def test_a_survey_counts_and_chooses():
     X, y = np.arange(1000.0).reshape(-1, 1), np.full(1000, -1)
     y[::10] = np.arange(100) % 2
-    survey = SourceSummary(open_source(blocks_of(X, y)), 200, -1, 0)
+    survey = SourceSummary(open_source(blocks_of(X, y)), 200, distinct_labels, 0)
     assert (survey.n_rows, survey.n_labeled, len(survey.X)) == (1000, 100, 300)
     np.testing.assert_array_equal(survey.y, y[survey.X[:, 0].astype(int)])
     np.testing.assert_allclose(survey.weight, np.where(survey.y < 0, 900 / 200, 1))
-    assert SourceSummary(open_source(blocks_of(X, y)), 900, -1, 0).weight is None
+    assert SourceSummary(open_source(blocks_of(X, y)), 900, distinct_labels, 0).weight is None

@@ -42,7 +42,7 @@ def style_of(model):
     return pickle.loads(pickle.dumps(model)).set_params(representation="style")
 
 
-@families("representation")
+@families("representation", "predict_proba")
 def test_style_comes_first_and_the_class_beside_it(cls, rows, models, tmp_path):
     X, model = rows[0], models[cls]
     Z = model.transform(X)
@@ -57,7 +57,7 @@ def test_style_comes_first_and_the_class_beside_it(cls, rows, models, tmp_path):
     assert model.transform(X.astype(np.float32)).dtype == np.float32
 
 
-@families("representation")
+@families("representation", "predict_proba")
 def test_the_style_alone_by_name(cls, rows, models, tmp_path):
     X, style = rows[0], style_of(models[cls])
     np.testing.assert_allclose(style.transform(X), models[cls].transform(X)[:, :2], rtol=1e-5, atol=1e-6)
@@ -66,7 +66,7 @@ def test_the_style_alone_by_name(cls, rows, models, tmp_path):
     np.testing.assert_array_equal(ks.load(tmp_path / "model.ssvae").transform(X), style.transform(X))
 
 
-@families("representation")
+@families("representation", "predict_proba")
 def test_what_is_decoded_is_what_the_codes_say(cls, rows, models):
     X, model = rows[0], models[cls]
     Z, style = model.transform(X), style_of(models[cls])
@@ -86,7 +86,7 @@ def test_decoded_features_are_reconstructions(rows, models):
     np.testing.assert_allclose(model.inverse_transform(model.transform(X)), model.reconstruct(X), rtol=1e-4, atol=1e-4)
 
 
-@families("representation")
+@families("representation", "predict_proba")
 @pytest.mark.parametrize("y", [None, ["cat"] * 90], ids=["no label", "one class"])
 def test_with_nothing_to_tell_apart_there_is_style_alone(cls, y, rows):
     model = make(cls, epochs=1).fit(rows[0], y)
