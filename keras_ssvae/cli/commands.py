@@ -200,16 +200,21 @@ def impute(model: ModelPath, path: Rows, output: Table = STDIO) -> None:
     _written(rows.write(map(filled, rows.blocks_of(path)), output), "rows", output)
 
 
-@command("sample model.ssvae -n 100 --class cat -o made_up.csv")
+@command("sample model.ssvae -n 100 --class cat --where plan=paid --where age=30..40 -o made_up.csv")
 def sample(
     model: ModelPath, output: Table = STDIO,
     n_samples: typing.Annotated[int, typer.Option("-n", "--n-samples", min=1, help="How many rows.")] = 10,
     label: typing.Annotated[str | None, typer.Option("--class", metavar="LABEL", help="All of this class.")] = None,
+    where: typing.Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="What a column is to be: a value, or LOW..HIGH; may be given again."),
+    ] = None,
     random_state: RandomState = 0,
 ) -> None:  # fmt: skip
     """Write rows that the model makes up, and their classes."""
     estimator = _load(model, "sample")
-    X, y = estimator.sample(n_samples, y=None if label is None else _class_of(estimator, label), random_state=random_state)
+    y = None if label is None else _class_of(estimator, label)
+    X, y = estimator.sample(n_samples, y, random_state, conditions=rows.conditions_of(where) if where else None)
     frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.reshape(X, (len(X), -1)))
     name = "class" if "class" not in frame else "sampled_class"
     _written(rows.write([frame if y is None else frame.assign(**{name: y})], output), "rows", output)

@@ -32,6 +32,28 @@ def _stdin(rows, rng):
         yield from blocks
 
 
+def conditions_of(texts: Sequence[str]) -> dict:
+    """What "column=value" and "column=low..high" ask of columns, as `sample` reads it."""
+    found: dict = {}
+    for text in texts:
+        name, sign, wanted = text.partition("=")
+        low, dots, high = wanted.partition("..")
+        if not (name and sign and wanted) or name in found:
+            raise ValueError(f"--where must be COLUMN=VALUE or COLUMN=LOW..HIGH, once a column; got {text!r}.")
+        found[name] = (_value(low), _value(high)) if dots else _value(wanted)
+    return found
+
+
+def _value(text):
+    """The number that a text stands for, or the text; None of nothing."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text or None
+
+
 def read(paths: Sequence[str]) -> pd.DataFrame:
     """All rows of some files, one below the other; whole columns are read at once, so each has one type."""
     frames = []

@@ -12,7 +12,6 @@ import typing
 from collections.abc import Callable
 
 import keras
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -42,11 +41,11 @@ from keras_ssvae.estimators.parameters import (
     param,
     refuse_legacy_keras,
 )
+from keras_ssvae.estimators.sampling import SamplingMixin
 from keras_ssvae.networks import inference
 from keras_ssvae.networks.sharing import plain
 from keras_ssvae.nn.layers import dtype_policy
 from keras_ssvae.registry import ModelFileError
-from keras_ssvae.seeding import derive_seeds
 from keras_ssvae.training.checkpoint import Checkpoint
 from keras_ssvae.training.config import TrainingConfig
 from keras_ssvae.training.progress import FitInterrupted
@@ -59,7 +58,7 @@ AT_LEAST_TWO = Interval(numbers.Integral, 2, None, closed="left")
 
 
 @estimator
-class GenerativeEstimator(ExportMixin, BaseEstimator):
+class GenerativeEstimator(SamplingMixin, ExportMixin, BaseEstimator):
     """Base of all estimators: parameters of the bodies and of the training, `fit`, and `sample`."""
 
     latent_dim: int = param(default=10, accepts=[POSITIVE], kw_only=False)
@@ -306,44 +305,6 @@ class GenerativeEstimator(ExportMixin, BaseEstimator):
         return LazyRows(self.table_, self._read(X), **self._extra_arrays(X))
 
     # Questions to the trained network
-
-    @consistent
-    def sample(
-        self, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None
-    ) -> tuple[typing.Any, np.ndarray]:
-        """Draw rows from the model.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows; with an array `y`, one row a label.
-        y : label or array-like, default=None
-            The class of the rows; by default drawn from the class prior.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        X : array or DataFrame of n_samples rows
-            In the columns, dtypes and units of the fit. Grey pixels are means, all other values draws.
-        y : (n_samples,) array
-            The labels; -1 throughout where the model knows no class.
-        """
-        return self._sample(n_samples, y, random_state)
-
-    def _sample(self, n_samples, y, random_state, **given):
-        """`sample`, with what a family is given for its own `_draw`."""
-        check_is_fitted(self)
-        check_threads()
-        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
-        if y is not None and np.ndim(y) == 1:
-            if n_samples not in (1, len(y)):
-                raise ValueError(f"n_samples={n_samples} does not match the {len(y)} labels in y.")
-            n_samples = len(y)
-        rng = np.random.RandomState(derive_seeds(random_state, 1)[0])
-        y_index = self._draw_labels(n_samples, rng) if y is None else self._codec.indices_of(y, n_samples)
-        return self.table_.decode(self._draw(y_index, rng, **given)), self._codec.decode(y_index)
 
     def _draw_labels(self, n_samples, rng):
         """What `LabelCodec.decode` reads, drawn from p(y)."""

@@ -141,14 +141,15 @@ class DomainMixin:
 
     @consistent
     def sample(
-        self: typing.Any, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None, domain: typing.Any = None
-    ) -> tuple[typing.Any, np.ndarray]:
+        self: typing.Any, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None, domain: typing.Any = None,
+        conditions: dict | None = None,
+    ) -> tuple[typing.Any, np.ndarray]:  # fmt: skip
         """Draw rows from the model.
 
         Parameters
         ----------
-        n_samples, y, random_state : as in `keras_ssvae.estimators.base.GenerativeEstimator.sample`
-            Number of rows, their classes, and the seed.
+        n_samples, y, random_state, conditions : as in `keras_ssvae.estimators.sampling.SamplingMixin.sample`
+            Number of rows, their classes, the seed, and what their columns are to be.
         domain : name or array-like of shape (n_samples,), default=None
             The domain of the rows; by default drawn from the shares of the domains in the fit.
 
@@ -162,9 +163,9 @@ class DomainMixin:
         Raises
         ------
         ValueError
-            If the fit knew no such domain or label.
+            If the fit knew no such domain or label, or hardly a row of the model meets the conditions.
         """
-        return self._sample(n_samples, y, random_state, **({} if domain is None else {"domain": domain}))
+        return self._sample(n_samples, y, random_state, conditions, **({} if domain is None else {"domain": domain}))
 
     @blockwise
     def reconstruct(self: typing.Any, X: typing.Any, domain: typing.Any = None) -> typing.Any:

@@ -178,7 +178,7 @@ class TargetMixin(EncoderMixin, RegressorMixin):
 
     @consistent
     def sample(
-        self, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None
+        self, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None, conditions: dict | None = None
     ) -> tuple[typing.Any, np.ndarray]:
         """Draw rows from the model.
 
@@ -190,6 +190,8 @@ class TargetMixin(EncoderMixin, RegressorMixin):
             The target of the rows; by default drawn from p(t), a Gaussian with mean and variance of the targets of the fit.
         random_state : int, RandomState instance or None, default=None
             Seed of the draws.
+        conditions : dict of column to value, list or (low, high), default=None
+            What the rows are to be, as in `keras_ssvae.estimators.sampling.SamplingMixin.sample`.
 
         Returns
         -------
@@ -198,7 +200,7 @@ class TargetMixin(EncoderMixin, RegressorMixin):
         y : (n_samples,) array
             The targets; NaN where the model was fitted without any.
         """
-        return self._sample(n_samples, y, random_state)
+        return self._sample(n_samples, y, random_state, conditions)
 
     def _draw_labels(self, n_samples, rng):
         return rng.standard_normal(n_samples)

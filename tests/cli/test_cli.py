@@ -16,7 +16,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import keras_ssvae as ks
-from keras_ssvae.cli import main
+from keras_ssvae.cli import main, rows
 
 README = Path(__file__).parents[2] / "README.md"
 FAST = ["--epochs", "2", "--set", "jit_compile=false", "--set", "experts=null", "--set", "hidden_layer_sizes=[8]"]
@@ -113,6 +113,25 @@ def test_sample_makes_rows_of_a_class(folder, capsys):
     assert made.shape == (4, 5)
     assert ask(folder, "sample", "--class", "5") == 1
     assert "5" in capsys.readouterr().err
+
+
+def test_sample_makes_rows_that_meet_conditions(folder, capsys):
+    column = pd.read_csv(folder / "test.csv").columns[0]
+    assert ask(folder, "sample", "-n", "5", "--where", f"{column}=5..6.5") == 0
+    made = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert made[column].between(5, 6.5).all() and len(made) == 5
+    assert ask(folder, "sample", "--where", "nothing=1") == 1
+    assert "'nothing', which is no column" in capsys.readouterr().err
+    assert ask(folder, "sample", "--where", column) == 1
+    assert "COLUMN=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("a=3", 3), ("a=2.5", 2.5), ("a=paid", "paid"), ("a=1..2.5", (1, 2.5)), ("a=..7", (None, 7)), ("a=x=y", "x=y")],
+)
+def test_conditions_are_read_as_numbers_texts_and_ranges(text, wanted):
+    assert rows.conditions_of([text]) == {"a": wanted}
 
 
 def test_score_ignores_rows_without_label(folder, tmp_path, capsys):
