@@ -1,0 +1,6 @@
+"""The same fit by many processes, on one machine or many; and answers for folders that no machine holds."""
+
+from keras_ssvae.distributed.workers import group
+from keras_ssvae.training.distribution import WorkersDisagreeError
+
+__all__ = ["WorkersDisagreeError", "group"]
