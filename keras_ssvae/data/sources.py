@@ -256,6 +256,12 @@ def _of_memmap(X, y):
 
 
 def _of_path(path):
+    files, kind = files_of(path)
+    return _of_csv(files) if kind == "csv" else _of_arrow(_parquet(files, path))
+
+
+def files_of(path: Path) -> tuple[list[Path], str]:
+    """The files of rows of a file or folder, and of what kind all of them are, "parquet" or "csv"."""
     if not path.exists():
         raise FileNotFoundError(f"X={str(path)!r} is no file or folder.")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
@@ -265,7 +271,7 @@ def _of_path(path):
         raise FileNotFoundError(f"X={str(path)!r} holds no file that ends in {', '.join(SUFFIXES)}.")
     if len(set(formats.values())) > 1:
         raise ValueError(f"X={str(path)!r} holds Parquet and CSV files; only one of them can be the rows.")
-    return _of_csv(list(formats)) if "csv" in formats.values() else _of_arrow(_parquet(list(formats), path))
+    return list(formats), next(iter(formats.values()))
 
 
 def _of_csv(files):
@@ -327,7 +333,7 @@ def _of_arrow(dataset):
 
     def ranged(rows, rng, share):
         parts = _fragments(dataset)
-        ranges = share.ranges([part.count_rows() for part in parts])
+        ranges = share.ranges([_count(part) for part in parts])
         for i in rng.permutation(len(ranges)):
             part, start, stop = ranges[i]
             at = 0
@@ -341,6 +347,11 @@ def _of_arrow(dataset):
 
     read.ranged = ranged
     return read
+
+
+def _count(part):
+    """The rows of a part; pyarrow's own count of a group of rows is that of its file."""
+    return sum(group.num_rows for group in part.row_groups) if hasattr(part, "row_groups") else part.count_rows()
 
 
 def _fragments(dataset):

@@ -57,7 +57,7 @@ def group(
     """
     if (rank is None) != (addresses is None):
         raise ValueError("rank and addresses are given together, or neither is.")
-    if addresses is None:
+    if rank is None or addresses is None:
         addresses, rank = _of_environment()
     if not 0 <= rank < len(addresses):
         raise ValueError(f"rank must be one of the {len(addresses)} workers, from 0; got {rank}.")

@@ -39,7 +39,7 @@ def test_gradients_and_losses_are_the_means_over_all_shares(jit_compile, shares)
     """Of eight rows, of which a share may have one more than another."""
     network = Mean()
     history = train(network, jit_compile=jit_compile, group=Group(micro_batches=shares))
-    path = descent([0.2] * 8 + [0.04] * 2)
+    path = descent([0.1] * 8 + [0.02] * 2)
     np.testing.assert_allclose(network.w, path[-1], rtol=1e-5)
     np.testing.assert_allclose(history["loss"], X.var() + (path[:-1] - MEAN) ** 2, rtol=1e-4)
 
