@@ -57,7 +57,14 @@ def fits(folder):
     y = rng.randint(2, size=60)
     X = rng.standard_normal((60, 4)) + 2 * y[:, None]
     y = np.where(np.arange(60) < 20, y, -1)
-    quick = {"latent_dim": 2, "hidden_layer_sizes": (8,), "epochs": 5, "batch_size": 20, "jit_compile": False, "random_state": 0}
+    quick = {
+        "latent_dim": 2,
+        "hidden_layer_sizes": (8,),
+        "epochs": 5,
+        "batch_size": 20,
+        "jit_compile": False,
+        "random_state": 0,
+    }
     with distributed.group(micro_batches=2):
         whole = ks.M2(**quick, callbacks=[keras.callbacks.Callback()]).fit(X, y)
     model = ks.M2(**quick, callbacks=[Killing(folder, (1, 3))])
