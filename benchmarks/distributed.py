@@ -1,9 +1,9 @@
 """How much faster are two workers than one, what do they send, and what would a thousand be?
 
-Each worker is a process on a core of its own; one worker alone and two on the loopback take turns. Measured are the epochs after
-the first. The model of the cost of a step is calibrated by what was measured here, for the network that is asked for: a step of b
-rows a worker takes overhead + b / rate, and adding up n numbers over W workers in a ring 2 (W - 1) latency + 8 n (W - 1) / W
-/ bandwidth.
+Each worker is a process on a core of its own; one worker alone and two on the loopback take turns. Measured are the epochs
+after the first. The model of the cost of a step is calibrated by what was measured here, for the network that is asked for: a
+step of b rows a worker takes overhead + b / rate, and adding up n numbers over W workers in a ring 2 (W - 1) latency
++ 8 n (W - 1) / W / bandwidth.
 """
 
 import argparse
@@ -131,8 +131,8 @@ def simulate(runs, gbit, latency):
     """Print the efficiency by workers, for networks of the sizes that were measured."""
     for size in runs["size"].unique():
         cost, adding = calibrated(runs, size)
-        print(f"\n{size}: {cost['n_sent']:.0f} weights, a worker of {cost['rate']:.0f} rows/s, {1e3 * cost['overhead']:.1f} ms a "
-              f"step besides; adding up takes {1e3 * adding:.2f} ms between two here, on the loopback")  # fmt: skip
+        worker = f"a worker of {cost['rate']:.0f} rows/s, {1e3 * cost['overhead']:.1f} ms a step besides"
+        print(f"\n{size}: {cost['n_sent']:.0f} weights, {worker}; {1e3 * adding:.2f} ms to add up between two here")
         print(f"efficiency in % over {gbit:g} Gbit/s, {1e6 * latency:.0f} us a message, by workers:")
         frame = pd.DataFrame({
             (rows, steps): [
