@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, on_all_machines, resources, start, stop
 from keras_ssvae.distributed.workers import group
+from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.seeding import derive_seeds
 from keras_ssvae.training.checkpoint import lasting_seed, open_directory
 from keras_ssvae.training.distribution import WorkersDisagreeError
@@ -84,6 +85,8 @@ def fit(
 
     Raises
     ------
+    TypeError
+        If `model` trains no network itself, as an `AnomalyDetector`.
     WorkerLostError
         If workers were lost more than `max_failures` times.
     TimeoutError
@@ -91,6 +94,8 @@ def fit(
     """
     if num_workers < 1 or max_failures < 0:
         raise ValueError(f"num_workers must be positive and max_failures not negative; got {num_workers} and {max_failures}.")
+    if not isinstance(model, GenerativeEstimator):
+        raise TypeError(f"model must be an estimator that trains one network; got a {type(model).__name__}.")
     ray = connected_ray()
     unfitted = copy.copy(model)
     checkpoint = on_all_machines(model.checkpoint if checkpoints is None else checkpoints)

@@ -1,10 +1,12 @@
 """Rows read in blocks: the same model where they fit into memory, and the promises of a feed where they do not."""
 
+import pickle
 import sys
 
 import numpy as np
 import pandas as pd
 import pyarrow.dataset
+import pyarrow.fs
 import pytest
 import tensorflow as tf
 from instances import assert_same_weights
@@ -599,7 +601,7 @@ def read_by(source, size, seed, passes=1):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
-@pytest.mark.parametrize("kind", ["parquet", "csv", "function"])
+@pytest.mark.parametrize("kind", ["parquet", "elsewhere", "csv", "function"])
 @pytest.mark.parametrize("counts", [(60, 40), (100,), (0, 3), (1, 0, 50, 5)], ids=str)
 def test_what_workers_read_is_disjoint_and_complete_and_as_much(tmp_path, kind, counts, size):
     frame = pd.DataFrame({"number": np.arange(sum(counts)), "other": 0.5})
@@ -607,14 +609,20 @@ def test_what_workers_read_is_disjoint_and_complete_and_as_much(tmp_path, kind, 
     for i, part in enumerate(parts):
         if kind == "csv":
             part.to_csv(tmp_path / f"{i}.csv", index=False)
-        elif kind == "parquet":
+        else:
             part.to_parquet(tmp_path / f"{i}.parquet", row_group_size=13)
-    source = open_source(tmp_path if kind != "function" else lambda: iter([part for part in parts if len(part)]))
+    X = tmp_path
+    if kind == "function":
+        X = lambda: iter([part for part in parts if len(part)])  # noqa: E731
+    elif kind == "elsewhere":  # on another file system, and sent to another process
+        there = pyarrow.fs.SubTreeFileSystem(str(tmp_path.parent), pyarrow.fs.LocalFileSystem())
+        X = pickle.loads(pickle.dumps(pyarrow.dataset.dataset(tmp_path.name, filesystem=there)))
+    source = open_source(X)
     passes = read_by(source, size, 0, 3)
     for read in passes:
         assert sorted(sum(read, [])) == list(range(len(frame)))
         assert max(map(len, read)) - min(map(len, read)) <= 1
-    if kind == "parquet" and 1 < size < len(frame):
+    if kind in ("parquet", "elsewhere") and 1 < size < len(frame):
         assert passes[0][0] != passes[1][0]
 
 

@@ -58,6 +58,11 @@ def test_numbers_that_are_refused(rows, wanted):
         distributed.fit(ks.VAE(), rows[0], **wanted)
 
 
+def test_what_trains_no_network_is_refused(rows):
+    with pytest.raises(TypeError, match="got a AnomalyDetector"):
+        distributed.fit(ks.AnomalyDetector(), rows[0], num_workers=2)
+
+
 # Pieces of a folder, which need no workers
 
 

@@ -43,7 +43,7 @@ def pair(tmp_path_factory):
         for worker in workers:
             worker.kill()
     assert [worker.returncode for worker in workers] == [0, 0], "\n".join(error[-3000:] for error in errors)
-    found: dict = {}
+    found: dict = {"waited": float((folder / "waited.txt").read_text())}
     for rank in range(2):
         with np.load(folder / f"{rank}.npz") as file:
             for key, value in file.items():
@@ -95,6 +95,11 @@ def test_local_steps_end_with_the_same_weights_too(pair):
     one, other = pair["local"].values()
     assert same(one, other)
     assert not same(one, pair["VAE"][0])
+
+
+@pytest.mark.slow
+def test_nobody_waits_for_ever(pair):
+    assert 1 < pair["waited"] < 30
 
 
 @pytest.mark.slow
