@@ -205,6 +205,8 @@ def predict(
     ValueError
         If `out` holds answers of another model, or to other questions.
     """
+    if min(num_workers, rows_per_file, block_rows) < 1 or max_failures < 0:
+        raise ValueError("num_workers, rows_per_file and block_rows must be positive, and max_failures not negative.")
     folder, out = Path(X).absolute(), Path(out).absolute()
     pieces = pieces_of(folder, out, rows_per_file)
     methods, keys = list(methods), None if keys is None else list(keys)

@@ -58,6 +58,12 @@ def test_numbers_that_are_refused(rows, wanted):
         distributed.fit(ks.VAE(), rows[0], **wanted)
 
 
+@pytest.mark.parametrize("wanted", [{"num_workers": 0}, {"num_workers": 1, "rows_per_file": 0}], ids=str)
+def test_answers_of_numbers_that_are_refused(tmp_path, wanted):
+    with pytest.raises(ValueError, match="must be positive"):
+        distributed.predict(ks.VAE(), tmp_path, tmp_path / "out", **wanted)
+
+
 def test_what_trains_no_network_is_refused(rows):
     with pytest.raises(TypeError, match="got a AnomalyDetector"):
         distributed.fit(ks.AnomalyDetector(), rows[0], num_workers=2)
