@@ -207,20 +207,14 @@ def predict(
     """
     if min(num_workers, rows_per_file, block_rows) < 1 or max_failures < 0:
         raise ValueError("num_workers, rows_per_file and block_rows must be positive, and max_failures not negative.")
-    folder, out = Path(X).absolute(), Path(out).absolute()
-    pieces = pieces_of(folder, out, rows_per_file)
-    methods, keys = list(methods), None if keys is None else list(keys)
-    unknown = [name for name in methods if not hasattr(model, name)]
-    if unknown or not methods:
-        raise ValueError(f"methods must be methods of {type(model).__name__}; got {methods}.")
-    out.mkdir(parents=True, exist_ok=True)
-    _note(out / ASKED, {"model": _fingerprint(model), "methods": methods, "keys": keys, "rows_per_file": rows_per_file})
+    out, asked = Path(out).absolute(), (list(methods), None if keys is None else list(keys))
+    pieces = _begun(model, Path(X).absolute(), out, rows_per_file, *asked)
     done = {piece: (math.nan, -1) for piece in pieces if piece.answers.exists()}
     left = deque(piece for piece in pieces if piece not in done)
     if left:
         ray = connected_ray()
         count = min(num_workers, len(left))
-        arguments = [ray.put(model), methods, keys, block_rows]
+        arguments = [ray.put(model), *asked, block_rows]
         with tqdm(total=len(pieces), initial=len(done), disable=not verbose, unit="file") as bar:
             for piece, rows, number in _answered(ray, left, count, resources(resources_per_worker), arguments, max_failures):
                 done[piece] = rows, number
@@ -228,6 +222,16 @@ def predict(
     rows, numbers = zip(*(done[piece] for piece in pieces), strict=True)
     files = [str(piece.answers.relative_to(out)) for piece in pieces]
     return pd.DataFrame({"file": files, "rows": rows, "worker": numbers})
+
+
+def _begun(model, folder, out, rows_per_file, methods, keys):
+    """The pieces of a folder, and a folder for the answers that says what was asked."""
+    pieces = pieces_of(folder, out, rows_per_file)
+    if not methods or not all(hasattr(model, name) for name in methods):
+        raise ValueError(f"methods must be methods of {type(model).__name__}; got {methods}.")
+    out.mkdir(parents=True, exist_ok=True)
+    _note(out / ASKED, {"model": _fingerprint(model), "methods": methods, "keys": keys, "rows_per_file": rows_per_file})
+    return pieces
 
 
 def _answered(ray, left, count, options, arguments, max_failures):

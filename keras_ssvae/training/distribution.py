@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Group", "WorkersDisagreeError", "current_group"]
+__all__ = ["Group", "WorkersDisagreeError"]
 
 GROUP_KEY = 7  # TensorFlow's number of the group of all workers; there is no other
 _current: contextvars.ContextVar = contextvars.ContextVar("group", default=None)
