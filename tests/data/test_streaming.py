@@ -622,7 +622,7 @@ def test_what_workers_read_is_disjoint_and_complete_and_as_much(tmp_path, kind, 
     for read in passes:
         assert sorted(sum(read, [])) == list(range(len(frame)))
         assert max(map(len, read)) - min(map(len, read)) <= 1
-    if kind in ("parquet", "elsewhere") and 1 < size < len(frame):
+    if kind in ("parquet", "elsewhere") and 1 < size and len(frame) > 10:
         assert passes[0][0] != passes[1][0]
 
 
