@@ -162,9 +162,13 @@ def main():
     for _ in range(options.turns):
         for size in options.sizes:
             for batch in (256, 2048):
-                runs.append(measure(size, "every step", batch, options.steps, 1))
-                runs += [measure(size, way, batch, options.steps, 2) for way in (WAYS if batch == 2048 else ["every step"])]
-                print(runs[-1], flush=True)
+                ways = [("every step", 1), *((way, 2) for way in (WAYS if batch == 2048 else ["every step"]))]
+                for way, n_workers in ways:
+                    runs.append(measure(size, way, batch, options.steps, n_workers))
+                    print(
+                        ", ".join(f"{k} {v if isinstance(v, str) else format(v, '.4g')}" for k, v in runs[-1].items()),
+                        flush=True,
+                    )
     runs = pd.DataFrame(runs)
     print(table(runs).to_string(index=False))
     simulate(runs, options.gbit, options.latency)
