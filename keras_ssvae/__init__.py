@@ -41,6 +41,7 @@ _MODULE_OF = {
     "VAE": "models",
     "WithUnlabeled": "estimators.combining",
     "augment": "augmentation.functions",
+    "distributed": "distributed",
     "label_quality": "evidence.quality",
     "label_sweep": "model_selection",
     "labeled_scorer": "model_selection",
@@ -55,6 +56,7 @@ _MODULE_OF = {
 __all__ = [*_MODULE_OF, "__version__"]
 
 if TYPE_CHECKING:
+    from keras_ssvae import distributed as distributed
     from keras_ssvae.anomaly import *
     from keras_ssvae.augmentation import *
     from keras_ssvae.augmentation.classifier import *
@@ -81,7 +83,8 @@ else:
     def __getattr__(name):
         if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        module = import_module(f"{__name__}.{_MODULE_OF[name]}")
+        value = module if _MODULE_OF[name] == name else getattr(module, name)
         globals()[name] = value  # the next look-up does not come here
         return value
 

@@ -111,7 +111,7 @@ class BatchSampler:
     - `share`: which rows of each batch this sampler gives: ``slice(rank, None, size)`` where `size` workers share every batch.
 
     `steps_per_epoch` is the number of batches until the group that fills most of a batch, labelled or unlabelled rows, has been
-    seen once; weights do not make an epoch longer. `n_labeled` are the labelled rows in each batch.
+    seen once; weights do not make an epoch longer. `n_labeled` are the labelled rows, the first of each batch of all workers.
     """
 
     max_chunk_bytes = 16 * 2**20
@@ -138,7 +138,6 @@ class BatchSampler:
             self._strata = [part for group, size in groups if size for part in strata_by_class(group, rows.y, weight, size)]
         self.steps_per_epoch = max(math.ceil(len(group) / size) for group, size in groups if size >= batch_size / 2)
         self._row_weight = draw_weights(self._strata)[share]
-        self.n_labeled = len(range(self.n_labeled)[share])
 
     def sample(self) -> PreparedRows:
         """Rows of which each is there as often as its weight says: all of them, or `max_sample` spread over them."""

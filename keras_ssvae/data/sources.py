@@ -18,6 +18,7 @@ from pandas.api.types import union_categoricals
 from keras_ssvae._compat.tensorflow import is_endless
 from keras_ssvae.data.containers import as_text, opened
 from keras_ssvae.data.schema import as_frame
+from keras_ssvae.data.shares import Share
 
 __all__ = ["Source", "open_source"]
 
@@ -32,7 +33,8 @@ class Source:
     ----------
     read : function
         (rows, rng) -> iterator of elements X, or tuples (X, y). `rows` is a wish; with a generator of random numbers, `rng`,
-        the parts of the source may come in random order.
+        the parts of the source may come in random order. Where it has an attribute `ranged`, (rows, rng, `Share`) -> the
+        elements of a share, which it can find without reading the others.
     label, ignore : str, default=None
         Names of the column of the labels, and of one that is left out where it occurs.
     block_rows : int, default=8192
@@ -46,7 +48,9 @@ class Source:
         self._read, self._label, self._ignore, self._block_rows = read, label, ignore, block_rows
         self._columns = None
 
-    def blocks(self, rows: int | None = None, rng: np.random.RandomState | None = None) -> Iterator[tuple]:
+    def blocks(
+        self, rows: int | None = None, rng: np.random.RandomState | None = None, share: Share | None = None
+    ) -> Iterator[tuple]:
         """One pass: (X, y) of `rows` rows each, the last of fewer; X of one kind, and with the same columns, throughout.
 
         Parameters
@@ -55,6 +59,8 @@ class Source:
             Rows a block; None takes `block_rows`.
         rng : RandomState, default=None
             Where the source has parts that can be told apart (files, groups of rows), they come in the random order of `rng`.
+        share : Share, default=None
+            Only the rows of one of several workers, which may be none.
 
         Yields
         ------
@@ -62,21 +68,25 @@ class Source:
             Rows and their labels; None for rows that came without.
         """
         rows, total = rows or self._block_rows, 0
-        for block in resized(self._given(rows, rng), rows):
+        for block in resized(self._given(rows, rng, share), rows):
             total += len(block["X"])
             yield block["X"], block["y"]
-        if total == 0:
+        if total == 0 and share is None:
             raise ValueError(
                 "X gave no row. It is read several times from its start: a function must return a new iterator at each call."
             )
 
-    def _given(self, rows, rng):
+    def _given(self, rows, rng, share):
         """The user's blocks, all of one kind."""
-        total = 0
-        for element in self._read(rows, rng):
+        total, ranged = 0, getattr(self._read, "ranged", None)
+        dealt = share is not None and ranged is None  # all read all, and each pass deals the rows out anew
+        first = (share.rank + share.rng.randint(share.size)) if dealt else 0
+        elements = self._read(rows, share.rng if dealt else rng) if share is None or dealt else ranged(rows, rng, share)
+        for element in elements:
             X, y = self._checked(element, total)
+            own = slice((first - total) % share.size, None, share.size) if dealt else slice(None)
             total += len(X)
-            yield {"X": X, "y": y}
+            yield {"X": take(X, own), "y": take(y, own)} if dealt else {"X": X, "y": y}
 
     def _checked(self, element, start):
         """(X, y) of an element of the user's; `start` is the number of rows before it."""
@@ -246,6 +256,12 @@ def _of_memmap(X, y):
 
 
 def _of_path(path):
+    files, kind = files_of(path)
+    return _of_csv(files) if kind == "csv" else _of_arrow(_parquet(files, path))
+
+
+def files_of(path: Path) -> tuple[list[Path], str]:
+    """The files of rows of a file or folder, and of what kind all of them are, "parquet" or "csv"."""
     if not path.exists():
         raise FileNotFoundError(f"X={str(path)!r} is no file or folder.")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
@@ -255,7 +271,7 @@ def _of_path(path):
         raise FileNotFoundError(f"X={str(path)!r} holds no file that ends in {', '.join(SUFFIXES)}.")
     if len(set(formats.values())) > 1:
         raise ValueError(f"X={str(path)!r} holds Parquet and CSV files; only one of them can be the rows.")
-    return _of_csv(list(formats)) if "csv" in formats.values() else _of_arrow(_parquet(list(formats), path))
+    return list(formats), next(iter(formats.values()))
 
 
 def _of_csv(files):
@@ -305,19 +321,37 @@ def _is_arrow_dataset(X):
 
 
 def _of_arrow(dataset):
+    def batches_of(part, rows):
+        schema = {} if part is dataset else {"schema": dataset.schema}
+        return part.to_batches(**schema, batch_size=rows, batch_readahead=2, fragment_readahead=1)
+
     def read(rows, rng):
         parts = [dataset] if rng is None else _fragments(dataset)
         for i in range(len(parts)) if rng is None else rng.permutation(len(parts)):
-            batches = parts[i].to_batches(
-                **({} if parts[i] is dataset else {"schema": dataset.schema}),
-                batch_size=rows,
-                batch_readahead=2,
-                fragment_readahead=1,
-            )
-            for batch in batches:
+            for batch in batches_of(parts[i], rows):
                 yield batch.to_pandas()
 
+    def ranged(rows, rng, share):
+        parts = _fragments(dataset)
+        ranges = share.ranges([_count(part) for part in parts])
+        for i in rng.permutation(len(ranges)):
+            part, start, stop = ranges[i]
+            at = 0
+            for batch in batches_of(parts[part], rows):
+                own = batch.slice(max(start - at, 0), max(min(stop, at + len(batch)) - max(start, at), 0))
+                at += len(batch)
+                if len(own):
+                    yield own.to_pandas()
+                if at >= stop:
+                    break
+
+    read.ranged = ranged
     return read
+
+
+def _count(part):
+    """The rows of a part; pyarrow's own count of a group of rows is that of its file."""
+    return sum(group.num_rows for group in part.row_groups) if hasattr(part, "row_groups") else part.count_rows()
 
 
 def _fragments(dataset):

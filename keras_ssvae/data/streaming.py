@@ -17,9 +17,12 @@ import tensorflow as tf
 
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import BatchSampler, Stratum, draw_weights, labeled_rows_per_batch, strata_by_class
+from keras_ssvae.data.shares import Share
 from keras_ssvae.data.sources import BLOCK_ROWS, Source, resized
 
 __all__ = []
+
+EMPTY_PASSES = 100  # that a worker may have after the other: its part of the source holds no row that streams by
 
 
 @dataclasses.dataclass
@@ -67,6 +70,9 @@ class StreamingSampler(BatchSampler):
 
     `rows` and `weight` are those of the training rows in memory. The others that `stream` has in memory are held out, and left
     out where they stream by. `n_labeled` is 0 where all rows stream alike.
+
+    Of several workers each has the same labelled rows in memory and draws its `share` of them. What streams by, each reads for
+    itself: a part of the source in every pass, as large as those of others, which are all of it together.
     """
 
     def __init__(
@@ -99,7 +105,8 @@ class StreamingSampler(BatchSampler):
         self.steps_per_epoch = max(math.ceil(count / size) for count, size in groups if size >= batch_size / 2)
         self._pool_size = max(stream.buffer_size, batch_size)
         self.max_chunk_bytes = min(self.max_chunk_bytes, self._batch_bytes() * self._pool_size // (4 * batch_size))
-        self.n_labeled = len(range(self.n_labeled)[share])
+        of_batch, of_labeled = (len(range(size)[share]) for size in (batch_size, self.n_labeled))
+        self._own_streamed = of_batch - of_labeled
 
     def sample(self) -> PreparedRows:
         """Rows among which each kind has its share of all rows: as many as are in memory, drawn by what they stand for."""
@@ -117,14 +124,19 @@ class StreamingSampler(BatchSampler):
     def _chunks(self, epochs, chunk_epochs):
         count, steps = self.chunks()
         row_weight, class_weights = self._row_weight[self._share], self._stream.class_weights()
-        rng = np.random.RandomState(self._seed)
+        rng, own_rng, share = np.random.RandomState(self._seed), None, None
+        if self._share.step is not None:
+            rank = self._share.start
+            share = Share(rank, self._share.step, np.random.RandomState([self._seed, 1]))
+            own_rng = np.random.RandomState([self._seed, 2, rank])
         memory = {name: values.copy() for name, values in self._arrays.items()} if self._passing else self._arrays
         draws = [self._draws(stratum, size, count, steps, rng) for stratum, size in self._strata]
         n_chunks = None if epochs is None else epochs * count
-        for streamed in itertools.islice(self._read(steps * self._streamed, memory, rng), n_chunks):
-            parts = [_rows(memory, next(rows)) for rows in draws]
-            parts.append({name: v.reshape(steps, self._streamed, *v.shape[1:]) for name, v in streamed.items()})
-            chunk = {name: np.concatenate([part[name] for part in parts], axis=1)[:, self._share] for name in memory}
+        pieces = self._read(steps * self._own_streamed, memory, rng if own_rng is None else own_rng, share)
+        for streamed in itertools.islice(pieces, n_chunks):
+            parts = [_rows(memory, np.concatenate([next(rows) for rows in draws], axis=1)[:, self._share])] if draws else []
+            parts.append({name: v.reshape(steps, self._own_streamed, *v.shape[1:]) for name, v in streamed.items()})
+            chunk = {name: np.concatenate([part[name] for part in parts], axis=1) for name in memory}
             weight = np.broadcast_to(row_weight, chunk["y"].shape) if self._strata else class_weights[chunk["y"]]
             yield {**chunk, "weight": weight.astype(np.float32)}
 
@@ -134,20 +146,24 @@ class StreamingSampler(BatchSampler):
         while True:
             yield from stratum.draw(chunks * steps * size, rng).reshape(chunks, steps, size)
 
-    def _read(self, n_rows, memory, rng):
+    def _read(self, n_rows, memory, rng, share):
         """Pass after pass in pieces of `n_rows` rows."""
-        stream = self._stream
+        stream, empty = self._stream, 0
         try:
-            while True:
-                yield from resized(self._shuffled(n_rows, memory, rng), n_rows)
+            while empty < (1 if share is None else EMPTY_PASSES):
+                empty += 1
+                for piece in resized(self._shuffled(n_rows, memory, rng, share), n_rows):
+                    empty = 0
+                    yield piece
+            raise ValueError("X gave no row for training in a later pass, unlike in the first one.")
         except Exception as error:
             stream.error = error
             raise
 
-    def _shuffled(self, n_rows, memory, rng):
+    def _shuffled(self, n_rows, memory, rng, share):
         """One pass in random order, and some rows from the end of it again to make a multiple of `n_rows`."""
         pool, filled, left = None, 0, 0
-        for block in self._streaming(memory, rng):
+        for block in self._streaming(memory, rng, share):
             if pool is None:
                 pool = {name: np.empty((self._pool_size, *v.shape[1:]), v.dtype) for name, v in block.items()}
             entering = min(self._pool_size - filled, len(block["y"]))
@@ -159,13 +175,13 @@ class StreamingSampler(BatchSampler):
                 values[places] = block[name]
             filled, left = filled + entering, left + len(leaving)
         if not filled:
-            raise ValueError("X gave no row for training in a later pass, unlike in the first one.")
+            return
         again = np.resize(rng.permutation(filled), -(left + filled) % n_rows)
         yield _rows(pool, np.append(rng.permutation(filled), again))
 
-    def _streaming(self, memory, rng):
+    def _streaming(self, memory, rng, share):
         """One pass over the rows that stream by, as they come; labelled ones may go to the memory instead."""
-        for X, y in self._stream.source.blocks(int(np.clip(self._pool_size // 8, 1, BLOCK_ROWS)), rng):
+        for X, y in self._stream.source.blocks(int(np.clip(self._pool_size // 8, 1, BLOCK_ROWS)), rng, share):
             prepared = self._stream.prepare(X, y)
             wanted = np.ones(len(prepared), bool)
             if len(self._held_out):

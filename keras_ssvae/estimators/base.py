@@ -48,6 +48,7 @@ from keras_ssvae.nn.layers import dtype_policy
 from keras_ssvae.registry import ModelFileError
 from keras_ssvae.training.checkpoint import Checkpoint
 from keras_ssvae.training.config import TrainingConfig
+from keras_ssvae.training.distribution import current_group
 from keras_ssvae.training.progress import FitInterrupted
 from keras_ssvae.training.step_cache import STEP_CACHE
 from keras_ssvae.training.trainer import train
@@ -206,10 +207,11 @@ class GenerativeEstimator(SamplingMixin, ExportMixin, BaseEstimator):
         check_threads()
         before = self._snapshot()
         refuse_legacy_keras(before.get_params(deep=False))
+        group = current_group(before.random_state, before.batch_size)
         data = prepare(before, X, y, sample_weight, warm=warm, **given)
         network = before._build(data)
         prepared, goes_on = warm and before._prepared, hasattr(before, "n_iter_")
-        settings = {"seed": data.seeds[2], "one_pass": data.one_pass, "prepared": prepared, "goes_on": goes_on}
+        settings = {"seed": data.seeds[2], "one_pass": data.one_pass, "prepared": prepared, "goes_on": goes_on, "group": group}
         config = TrainingConfig.of(before, **settings)
         checkpoint = Checkpoint.of(network, data, config)
         try:
@@ -221,7 +223,9 @@ class GenerativeEstimator(SamplingMixin, ExportMixin, BaseEstimator):
             raise
         head = before._fit_head(network, data)
         self._commit(before, data, network, history, head, prepared or not data.one_pass)
-        if checkpoint is not None:
+        if group is not None:
+            group.agree("epochs", len(history))
+        if checkpoint is not None and config.leads:
             checkpoint.remove()
         return self
 

@@ -152,7 +152,7 @@ class ClassifierNetwork(AutoencoderNetwork):
         """Cross-entropy between the mixture of two rows' responsibilities and q(y) of the mixture of the rows."""
         if step.mode == "train":
             mean = tf.einsum("r,rk->k", batch["weight"], r) / tf.reduce_sum(batch["weight"])
-            self.class_usage.assign_add(0.01 * (step.all_reduce(mean) - self.class_usage))
+            self.class_usage.assign_add(0.01 * (mean - self.class_usage))
         if "advice" not in batch or "view" in batch:  # experts know better how often a class is there
             r = self._aligned(r, batch["y"], SHARPENING if "view" in batch else 1.0)
         partner = tf.math.top_k(-step.uniform(r[:, 0]), shape_of(r)[0]).indices

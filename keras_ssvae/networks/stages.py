@@ -10,11 +10,6 @@ from keras_ssvae.nn.noise import Noise
 __all__ = ["Stage", "StepContext"]
 
 
-def unreduced(mean: tf.Tensor) -> tf.Tensor:
-    """The mean over all workers where there is one worker: the value itself."""
-    return mean
-
-
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """One stage of training.
@@ -75,8 +70,6 @@ class StepContext:
         How far the stage has come, from 0 to 1; 1 where rows are judged, which is always by the final loss.
     current_rate : function
         See `learning_rate`.
-    all_reduce : function
-        For running means and means over a batch, tensor -> its mean over all workers: the identity unless several train.
     """
 
     mode: str
@@ -86,7 +79,6 @@ class StepContext:
     all_labeled: bool = False
     progress: float | tf.Tensor = 1.0
     current_rate: Callable[[], float | tf.Tensor] = float
-    all_reduce: Callable[[tf.Tensor], tf.Tensor] = unreduced
 
     @property
     def learning_rate(self) -> float | tf.Tensor:

@@ -5,6 +5,8 @@ executed. Here each element is a hash of the seed and its index: the finaliser o
 search for low bias ("hash prospector", 2018), applied twice.
 """
 
+from __future__ import annotations
+
 import math
 
 import keras
@@ -84,8 +86,24 @@ class Noise:
         """Uniform noise on (0, 1) of the shape of a tensor."""
         return self._drawn(uniform, like)
 
+    def of_share(self, share: int | tf.Tensor) -> Noise:
+        """Noise that counts as this one, and is other noise for each share of a batch; for share 0 it is this."""
+        return NoiseOfShare(self._generator, share)
+
     def _drawn(self, draw, like):
         return draw(self._generator.next(), shape_of(like))
+
+
+class NoiseOfShare(Noise):
+    """As `Noise`, from the same counter, with the number of a share in the seed."""
+
+    def __init__(self, generator: keras.random.SeedGenerator, share: int | tf.Tensor):
+        self._generator, self.state, self._share = generator, generator.state, share
+
+    def _drawn(self, draw, like):
+        seed, count = tf.unstack(tf.cast(self._generator.next(), tf.uint32))
+        apart = tf.cast(self._share, tf.uint32) * tf.constant(0x9E3779B1, tf.uint32)
+        return draw(tf.stack([seed + apart, count]), shape_of(like))
 
 
 class FixedNoise(Noise):

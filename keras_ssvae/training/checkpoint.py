@@ -27,7 +27,7 @@ __all__ = ["Checkpoint"]
 
 KEPT = 2  # files of a fit: should the last be damaged, there is the one before
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # what reading a damaged file comes to
-OF_NO_EFFECT = ("callbacks", "verbose", "goes_on", "reducer", "checkpoint", "checkpoint_minutes")  # on what is trained
+OF_NO_EFFECT = ("callbacks", "verbose", "goes_on", "group", "checkpoint", "checkpoint_minutes")  # on what is trained
 SEED = "random_state"  # the file of the seed of fits with random_state=None
 
 
@@ -164,6 +164,8 @@ def fit_key(network: Network, data: typing.Any, config: TrainingConfig) -> str:
     surroundings = keras_ssvae.__version__, keras.config.floatx(), keras.config.dtype_policy().name
     watched = bool(config.callbacks)  # Keras' `fit` makes other chunks
     told = {name: _described(value) for name, value in settings.items()}
+    if config.group is not None:  # which share each worker has is the only difference between them
+        told |= {name: repr(getattr(config.group, name)) for name in ("size", "micro_batches", "local_steps")}
     digest.update(repr((type(network).__qualname__, sorted(told.items()), surroundings, watched)).encode())
     held_out = () if data.held_out is None else (*sorted(data.held_out[0].arrays.items()), ("held out", data.held_out[1]))
     rows = *sorted(data.rows.arrays.items()), ("weight", data.weight), *held_out

@@ -5,17 +5,9 @@ from __future__ import annotations
 import dataclasses
 import typing
 
+from keras_ssvae.training.distribution import Group
+
 __all__ = ["TrainingConfig"]
-
-
-class Reducer(typing.Protocol):
-    """Several workers that train one network, each on its share of every batch."""
-
-    rank: int
-    size: int
-
-    def all_reduce(self, value: typing.Any) -> typing.Any:
-        """The mean of a tensor over all workers, the same for all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +28,7 @@ class TrainingConfig:
         Whether the network starts from weights for which the stages that only prepare are done.
     goes_on : bool
         Whether the estimator is fitted already.
-    reducer : Reducer or None
+    group : Group or None
         Set where several workers train.
     """
 
@@ -58,7 +50,7 @@ class TrainingConfig:
     one_pass: bool = False
     prepared: bool = False
     goes_on: bool = False
-    reducer: Reducer | None = None
+    group: Group | None = None
 
     @classmethod
     def of(cls, estimator: typing.Any, **settings: typing.Any) -> TrainingConfig:
@@ -70,4 +62,14 @@ class TrainingConfig:
     @property
     def share(self) -> slice:
         """The rows of a batch that are this worker's."""
-        return slice(None) if self.reducer is None else slice(self.reducer.rank, None, self.reducer.size)
+        return slice(None) if self.group is None else slice(self.group.rank, None, self.group.size)
+
+    @property
+    def n_shares(self) -> int:
+        """In how many shares every batch is split, each with a gradient of its own."""
+        return 1 if self.group is None else self.group.n_shares
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker is the one that speaks and writes for all."""
+        return self.group is None or self.group.rank == 0

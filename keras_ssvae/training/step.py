@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from keras_ssvae._compat.tensorflow import TransferableFunction
 from keras_ssvae.networks.base import Network
-from keras_ssvae.networks.stages import Stage, StepContext, unreduced
+from keras_ssvae.networks.stages import Stage, StepContext
 from keras_ssvae.nn.noise import Noise, shape_of
+from keras_ssvae.training.distribution import Group, Layout, Parts
 
 __all__ = ["TrainingStep"]
 
@@ -55,12 +56,13 @@ class TrainingStep:
         The network.
     functions : OrderedDict or None, default=None
         What was traced for others of its architecture; what is traced here joins it. None: nothing is shared.
-    all_reduce : function
-        Tensor -> its mean over all workers; the identity unless several train.
+    group : Group or None
+        The workers that train the network together, if several do.
     """
 
-    def __init__(self, network: Network, functions: collections.OrderedDict | None = None, all_reduce: Callable = unreduced):
-        self.network, self.all_reduce, self.is_shared = network, all_reduce, functions is not None
+    def __init__(self, network: Network, functions: collections.OrderedDict | None = None, group: Group | None = None):
+        self.network, self.group, self.is_shared = network, group, functions is not None
+        self._adds_up = group is not None and group.local_steps == 1
         self._functions = collections.OrderedDict() if functions is None else functions
         self.noise = Noise(network.seed)  # it starts where the network's dry call would leave it
         self.noise.state.assign_add([0, sum(network.held.draws.values())])
@@ -87,6 +89,7 @@ class TrainingStep:
         for objective, optimizer in optimizers.items():
             optimizer.build(_variables(stage, objective))
         self._ahead.clear()
+        self._average = None
         self.fault, self.first_loss = None, math.nan
         self.network.drive(self, next(iter(optimizers.values())), execution.run_eagerly)
 
@@ -142,7 +145,7 @@ class TrainingStep:
     def train(self, iterator: Iterator) -> dict[str, float]:
         """The means of the epoch so far; what a chunk holds of later epochs is trained at once, and told when they come."""
         if not self._ahead:
-            values = self._run(self.train_chunk, next(iterator))
+            values = self._values_of(next(iterator))
             self._check(values)
             self._ahead.extend(np.split(values, self._prepared.chunk_epochs))
         values = self._ahead.popleft()
@@ -172,6 +175,16 @@ class TrainingStep:
         self._sums += weight * np.append(values, 1.0)
         return dict(zip(self._prepared.names, (self._sums[:-1] / max(self._sums[-1], 1e-12)).tolist(), strict=True))
 
+    def _values_of(self, chunk):
+        """Train on a chunk; the values of the terms at each step, of all workers."""
+        if self.group is None or self._adds_up:
+            return self._run(self.train_chunk, chunk)
+        steps, values = self.group.local_steps, []
+        for start in range(0, len(chunk["weight"]), steps):
+            block = {name: arrays[start : start + steps] for name, arrays in chunk.items()}
+            values.append(self._averaged(self._run(self.train_chunk, block)))
+        return np.concatenate(values)
+
     def _run(self, function, chunk):
         """Values of the terms, (steps, n_terms) array, from one graph function, made once a stage and shape of chunks."""
         stage, execution = self._prepared.stage, self._prepared.execution
@@ -184,7 +197,8 @@ class TrainingStep:
         kind, variables = (stage.name, execution, function.__name__, *shapes.items()), self._state()
         traced = self._functions.pop(kind, None)
         if traced is None:
-            graph = tf.function(function, autograph=False, jit_compile=execution.jit_compile)
+            jit_compile = execution.jit_compile and not (self._adds_up and function.__name__ == "train_chunk")
+            graph = tf.function(function, autograph=False, jit_compile=jit_compile)
             traced = TransferableFunction(graph.get_concrete_function(shapes), variables)
         self._functions[kind] = traced  # the last that was used
         for old in [other for other in list(self._functions) if other[:2] == kind[:2]][:-FUNCTIONS]:
@@ -213,24 +227,18 @@ class TrainingStep:
     def evaluate_chunk(self, chunk: dict) -> tf.Tensor:
         """The terms of the first objective on the held-out rows of a chunk of one batch, (1, n_terms)."""
         batch = {k: v[0] for k, v in chunk.items()}
-        step = StepContext("evaluate", self._prepared.stage, self.noise, all_reduce=self.all_reduce)
+        step = StepContext("evaluate", self._prepared.stage, self.noise)
         loss, means = self._loss(batch, next(iter(self._prepared.optimizers)), step)
         values = {"loss": loss, **means}
         return tf.stack([values.get(name, 0.0) for name in self._prepared.names])[None]
 
     def _update(self, batch):
         """One optimizer step per objective; returns the loss and the value of every term."""
-        stage, execution, values = self._prepared.stage, self._prepared.execution, {"loss": 0.0}
-        progress = tf.minimum(self.steps_done / self.total_steps, 1.0)
+        values = {"loss": 0.0}
+        gradients_of = self._gradients_of_all if self._adds_up else self._gradients
         for objective, optimizer in self._prepared.optimizers.items():
-            labeled = execution.n_leading_labeled, execution.all_labeled
-            rate = functools.partial(getattr, optimizer, "learning_rate")
-            step = StepContext("train", stage, self.noise, *labeled, progress, rate, self.all_reduce)
-            variables = _variables(stage, objective)
-            with tf.GradientTape() as tape:
-                loss, means = self._loss(batch, objective, step)
-                scaled = optimizer.scale_loss(loss)  # itself, but in half precision
-            gradients = self.reduce(tape.gradient(scaled, variables))
+            variables = _variables(self._prepared.stage, objective)
+            gradients, loss, means = gradients_of(batch, objective, variables)
             pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
             optimizer.apply([g for g, _ in pairs], [v for _, v in pairs])
             values["loss"] += loss
@@ -238,12 +246,71 @@ class TrainingStep:
         self.steps_done.assign_add(1.0)
         return tf.stack([values[name] for name in self._prepared.names])
 
-    def reduce(self, gradients: list) -> list:
-        """The gradients of all workers together, one or None a variable; those of one worker as they are."""
-        if self.all_reduce is unreduced:
-            return gradients
-        # a tensor: that of gathered rows comes as slices, of other rows for each worker
-        return [None if gradient is None else self.all_reduce(tf.convert_to_tensor(gradient)) for gradient in gradients]
+    def _gradients(self, batch, objective, variables, share=None):
+        """Of an objective on a batch, or a share of one: a gradient or None for each variable, the loss, the mean terms."""
+        stage, execution, optimizer = self._prepared.stage, self._prepared.execution, self._prepared.optimizers[objective]
+        progress = tf.minimum(self.steps_done / self.total_steps, 1.0)
+        labeled = execution.n_leading_labeled, execution.all_labeled
+        rate = functools.partial(getattr, optimizer, "learning_rate")
+        share = self.group.rank if share is None and self.group is not None else share
+        noise = self.noise if share is None else self.noise.of_share(share)
+        step = StepContext("train", stage, noise, *labeled, progress, rate)
+        with tf.GradientTape() as tape:
+            loss, means = self._loss(batch, objective, step)
+            scaled = optimizer.scale_loss(loss)  # itself, but in half precision
+        return tape.gradient(scaled, variables), loss, means
+
+    # What several workers do together
+
+    def _gradients_of_all(self, batch, objective, variables):
+        """As `_gradients`, the weighted means over the shares of all workers; they move running means by their mean, too."""
+        others = self.network.non_trainable_variables
+        moving = [v for v in others if tf.as_dtype(v.dtype).is_floating]
+        counting = [v for v in others if not tf.as_dtype(v.dtype).is_floating] + [self.noise.state]
+        before, counts = ([tf.identity(v) for v in group] for group in (moving, counting))
+        layouts = []
+
+        def packed(part, share):
+            start = [tf.identity(v) for v in moving]
+            gradients, loss, means = self._gradients(part, objective, variables, share)
+            # a tensor: that of gathered rows comes as slices, of other rows for each share
+            dense = [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
+            moves = [tf.convert_to_tensor(v) - value for v, value in zip(moving, start, strict=True)]
+            parts = Parts(dense, moves, {"loss": loss, **means}, tf.reduce_sum(part["weight"]))
+            layouts.append(Layout.of(parts))
+            return parts.pack()
+
+        if self._prepared.execution.jit_compile:  # what is sent cannot be compiled, what is computed can
+            packed = tf.function(packed, autograph=False, jit_compile=True)
+        vectors = []
+        for i, share in enumerate(self.group.shares):
+            if i:
+                _assign([*moving, *counting], [*before, *counts])
+            part = {name: values[i :: self.group.micro_batches] for name, values in batch.items()}
+            vectors.append(packed(part, tf.constant(share, tf.uint32)))
+        means = layouts[0].unpack(self.group.all_reduce(functools.reduce(tf.add, vectors)))
+        _assign(moving, [value + move for value, move in zip(before, means.moves, strict=True)])
+        loss = means.terms.pop("loss")
+        return means.gradients, loss, means.terms
+
+    def _averaged(self, values):
+        """Let all workers go on from the mean of what they have come to; the mean of their values."""
+        if self._average is None:
+            self._average = tf.function(self._take_means, autograph=False)
+        return self._average(values).numpy()
+
+    def _take_means(self, values):
+        prepared = self._prepared
+        changing = [v for objective in prepared.stage.objectives for v in _variables(prepared.stage, objective)]
+        changing += self.network.non_trainable_variables
+        changing += [v for optimizer in prepared.optimizers.values() for v in optimizer.variables if len(v.shape)]
+        changing = [v for v in {id(v): v for v in changing}.values() if tf.as_dtype(v.dtype).is_floating]
+        parts = Parts([tf.convert_to_tensor(v) for v in changing], [], {"values": tf.constant(0.0)}, tf.constant(1.0))
+        flat = tf.concat([parts.pack(), tf.reshape(values, [-1])], axis=0)
+        both = self.group.all_reduce(flat)
+        count = values.shape[0] * values.shape[1]
+        _assign(changing, Layout.of(parts).unpack(both[:-count]).gradients)
+        return tf.reshape(both[-count:] / self.group.size, values.shape)
 
     def _loss(self, batch, objective, step):
         """The loss of an objective and the weighted means of its terms."""
@@ -253,6 +320,11 @@ class TrainingStep:
         means = {name: tf.reduce_sum(tf.math.multiply_no_nan(values, share)) for name, values in terms.items()}
         penalties = [tf.cast(penalty, tf.float32) for penalty in self.network.losses]  # regularizers of the user's own layers
         return tf.add_n([*means.values(), *penalties]), means
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(tf.cast(value, variable.dtype))
 
 
 def _variables(stage, objective):

@@ -27,7 +27,7 @@ def step_key(network: Network, config: TrainingConfig) -> tuple | None:
     There is none where `architecture_key` gives none, nor with callbacks, by which the user has a hold on the network.
     """
     settings = [plain(getattr(config, name)) for name in ("optimizer", "learning_rate", "one_pass")]
-    if config.callbacks or config.reducer or not all(isinstance(value, PLAIN) for value in settings):
+    if config.callbacks or config.group or not all(isinstance(value, PLAIN) for value in settings):
         return None
     key = architecture_key(network)
     return None if key is None else (*key, *map(repr, settings))
@@ -59,8 +59,7 @@ class StepCache:
     def lend(self, network: Network, config: TrainingConfig) -> Iterator[TrainingStep]:
         """A step that trains a built network, with what was traced for others of its architecture."""
         key = step_key(network, config) if sum(math.prod(v.shape) for v in network.weights) <= MOST_WEIGHTS else None
-        reducer = {} if config.reducer is None else {"all_reduce": config.reducer.all_reduce}
-        yield TrainingStep(network, self._shared(key), **reducer)
+        yield TrainingStep(network, self._shared(key), config.group)
         network.release()
 
     def _shared(self, key):

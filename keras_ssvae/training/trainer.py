@@ -30,6 +30,7 @@ __all__ = ["train"]
 EAGER_STEPS = 20  # below, tracing a graph (about 1 s) costs more than it saves
 EAGER_STEPS_IF_SHARED = 5  # the same, where later fits use the graph again
 GRAPH_STEPS = 1000  # below, compiling with XLA (about 3 s) costs more than it saves
+OF_RANK = 1_000_003  # times its number, what tells the augmentation of a worker from that of others
 ENOUGH_LABELS = 50  # held-out labels from which on a label metric is less noisy than it is useful
 
 
@@ -85,7 +86,7 @@ def train(
             for stage in run.stages:
                 augment = None
                 if augmentation_seed is not None:  # a new one each, since the sampler of the last stage may have drawn ahead
-                    with isolated_seed(augmentation_seed + len(run.records)):
+                    with isolated_seed(augmentation_seed + len(run.records) + OF_RANK * (config.share.start or 0)):
                         augment = backbones.resolve_augmentation(config.augmentation, network.image_shape)
                 run.start()
                 rows = network.rows_of_stage(stage.name, rows)
@@ -109,7 +110,7 @@ class _Run:
         self.stages = complete_stages(step.network, config.prepared)
         self.records, self.starts, self.progress = [], [], None  # of the stages that are done; and of the one that trains
         self.state = None if checkpoint is None else checkpoint.read()
-        self.report = Report(config.verbose)
+        self.report = Report(config.verbose if config.leads else 0)
 
     def start(self):
         """Begin a stage, or come to it again on the way to where the fit was."""
@@ -147,6 +148,10 @@ class _Run:
         make = functools.partial(make_optimizer, config.optimizer, rate, until, stage.opposed, settable)
         step.prepare(stage, execution, make, total_steps, chunk_epochs)
         progress, held_out = self._progress()
+        if config.group is not None:
+            done, size = (len(self.records), progress.epochs), (len(rows), step.network.count_params(), total_steps)
+            config.group.agree("stage, epochs done, rows, weights, steps to come, seed", *done, *size, config.seed)
+            config.group.follow(step.variables())
         self.report.begin(stage.name, epochs, sum(self._planned(s, of_all) for s in later), progress.epochs)
         if not (progress.is_over or progress.epochs == epochs):
             skipped = progress.epochs * chunks // chunk_epochs
@@ -185,7 +190,7 @@ class _Run:
 
     def _keep(self, progress):
         """Write a checkpoint, where it is time to."""
-        if self.checkpoint is not None and self.checkpoint.is_due():
+        if self.checkpoint is not None and self.config.leads and self.checkpoint.is_due():
             variables = [v.numpy() for v in self.step.variables()]
             records = [*self.records, progress.record]
             best = progress.best, progress.waited, self.step.first_loss
@@ -258,10 +263,11 @@ def execution_of(stage: Stage, config: TrainingConfig, total_steps: int, n_label
     eager_steps = EAGER_STEPS
     if is_shared:  # a second pass will hardly be the last
         eager_steps = 0 if config.one_pass and config.goes_on else EAGER_STEPS_IF_SHARED
-    eager = config.jit_compile == "auto" and total_steps <= eager_steps
+    eager = config.jit_compile == "auto" and total_steps <= eager_steps and config.group is None
     jit = total_steps > GRAPH_STEPS and stage.compiles if config.jit_compile == "auto" else config.jit_compile
-    quarter = max(1, config.batch_size // 4)
-    n_known = quarter * (n_labeled // quarter)  # in quarters: fits with a label more or less are to share a traced step
+    quarter = max(1, config.batch_size // config.n_shares // 4)
+    # in quarters: fits with a label more or less are to share a traced step; as many for every share
+    n_known = quarter * (n_labeled // config.n_shares // quarter)
     return Execution(bool(jit), eager, n_known, n_labeled == config.batch_size)
 
 

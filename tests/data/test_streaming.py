@@ -1,10 +1,12 @@
 """Rows read in blocks: the same model where they fit into memory, and the promises of a feed where they do not."""
 
+import pickle
 import sys
 
 import numpy as np
 import pandas as pd
 import pyarrow.dataset
+import pyarrow.fs
 import pytest
 import tensorflow as tf
 from instances import assert_same_weights
@@ -14,6 +16,7 @@ from sources import blocks_of
 import keras_ssvae as ks
 from keras_ssvae.data.labels import distinct_labels
 from keras_ssvae.data.rows import PreparedRows
+from keras_ssvae.data.shares import Share
 from keras_ssvae.data.sources import open_source, resized, stack
 from keras_ssvae.data.streaming import RowStream, StreamingSampler
 from keras_ssvae.data.survey import SourceSummary
@@ -553,20 +556,75 @@ def test_blocks_without_gaps_are_all_observed():
     assert (streamed == 1).all()
 
 
+# What several workers read
+
+
 @pytest.mark.parametrize("batch_size", [20, 21])
 @pytest.mark.parametrize("n_labeled", [0, 25, 900])
-def test_shares_are_together_the_whole_batch(n_labeled, batch_size):
+def test_workers_draw_labelled_rows_together_and_read_a_part_of_the_others_each(n_labeled, batch_size):
     stream, _ = stream_of(1000, n_labeled, 200)
-    shares = slice(None), slice(0, None, 2), slice(1, None, 2)
-    feeds = whole, *halves = [feed_of(stream, batch_size, share=share) for share in shares]
+    shares = slice(0, None, 1), slice(0, None, 2), slice(1, None, 2)
+    whole, *halves = (feed_of(stream, batch_size, share=share) for share in shares)
     assert [feed.chunks() for feed in halves] == [whole.chunks()] * 2
-    for batch, *parts in zip(*(sum(epochs_of(feed, 2), []) for feed in feeds), strict=True):
-        for half, part, share in zip(halves, parts, shares[1:], strict=True):
-            assert part.keys() == batch.keys()
-            for name in batch:
-                np.testing.assert_array_equal(part[name], batch[name][share])
-            assert (part["y"][: half.n_labeled] >= 0).all()
-            assert not half.n_labeled or half.n_labeled == (part["y"] >= 0).sum()
+    assert [feed.n_labeled for feed in halves] == [whole.n_labeled] * 2
+    batches, *parts = (sum(epochs_of(feed, 1), []) for feed in (whole, *halves))
+    for batch, *shares in zip(batches, *parts, strict=True):
+        assert [len(share["y"]) for share in shares] == [-(-batch_size // 2), batch_size // 2]
+        if whole.n_labeled:
+            labeled = [share["x"][share["y"] >= 0] for share in shares]
+            assert sum(map(len, labeled)) == whole.n_labeled
+            together = np.empty((whole.n_labeled, labeled[0].shape[1]), np.float32)
+            together[0::2], together[1::2] = labeled
+            np.testing.assert_array_equal(together, batch["x"][batch["y"] >= 0])
+        assert sum(share["weight"].sum() for share in shares) == pytest.approx(batch["weight"].sum())
+    streamed = [numbers_of(part)[np.concatenate([b["y"] for b in part]) < 0] for part in parts]
+    assert len(set(streamed[0]) & set(streamed[1])) < 50  # where a batch is odd, one worker is earlier in its second pass
+    read = len(set(streamed[0]) | set(streamed[1]))
+    assert read > 0.9 * (1000 - n_labeled) or n_labeled == 900
+
+
+def test_a_worker_without_rows_that_stream_by_waits_for_a_pass_that_has_some():
+    """Of thirty rows each pass gives one at most to each of forty workers, and ten of them are labelled."""
+    stream, _ = stream_of(30, 10, 12)
+    feed = feed_of(stream, 120, 40, share=slice(1, None, 40))
+    (batches,) = epochs_of(feed)
+    assert [(batch["y"] < 0).sum() for batch in batches] == [2] * len(batches)
+
+
+def read_by(source, size, seed, passes=1):
+    """The numbers of the rows that each worker reads in each pass, (passes, size) lists."""
+    shares = [Share(rank, size, np.random.RandomState(seed)) for rank in range(size)]
+    own = [np.random.RandomState(rank) for rank in range(size)]
+    return [
+        [[n for X, _ in source.blocks(7, own[s.rank], s) for n in np.asarray(X)[:, 0].astype(int)] for s in shares]
+        for _ in range(passes)
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("kind", ["parquet", "elsewhere", "csv", "function"])
+@pytest.mark.parametrize("counts", [(60, 40), (100,), (0, 3), (1, 0, 50, 5)], ids=str)
+def test_what_workers_read_is_disjoint_and_complete_and_as_much(tmp_path, kind, counts, size):
+    frame = pd.DataFrame({"number": np.arange(sum(counts)), "other": 0.5})
+    parts = [frame[stop - count : stop] for count, stop in zip(counts, np.cumsum(counts), strict=True)]
+    for i, part in enumerate(parts):
+        if kind == "csv":
+            part.to_csv(tmp_path / f"{i}.csv", index=False)
+        else:
+            part.to_parquet(tmp_path / f"{i}.parquet", row_group_size=13)
+    X = tmp_path
+    if kind == "function":
+        X = lambda: iter([part for part in parts if len(part)])  # noqa: E731
+    elif kind == "elsewhere":  # on another file system, and sent to another process
+        there = pyarrow.fs.SubTreeFileSystem(str(tmp_path.parent), pyarrow.fs.LocalFileSystem())
+        X = pickle.loads(pickle.dumps(pyarrow.dataset.dataset(tmp_path.name, filesystem=there)))
+    source = open_source(X)
+    passes = read_by(source, size, 0, 3)
+    for read in passes:
+        assert sorted(sum(read, [])) == list(range(len(frame)))
+        assert max(map(len, read)) - min(map(len, read)) <= 1
+    if kind in ("parquet", "elsewhere") and 1 < size and len(frame) > 10:
+        assert passes[0][0] != passes[1][0]
 
 
 def test_chunks_are_a_part_of_the_buffer():

@@ -1,13 +1,13 @@
 """What training reads of an estimator, and how that decides the execution of a stage."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 from instances import families, make
 
 from keras_ssvae.networks.stages import Stage
 from keras_ssvae.training.config import TrainingConfig
+from keras_ssvae.training.distribution import Group
 from keras_ssvae.training.step import Execution
 from keras_ssvae.training.trainer import EAGER_STEPS, EAGER_STEPS_IF_SHARED, GRAPH_STEPS, execution_of
 
@@ -22,7 +22,7 @@ def test_the_parameters_are_those_of_the_estimator(cls):
     assert {name: getattr(config, name) for name in params} == params
     known = {field.name for field in dataclasses.fields(config)} & set(estimator.get_params(deep=False))
     assert all(getattr(config, name) is getattr(estimator, name) for name in known)
-    assert (config.seed, config.one_pass, config.prepared, config.goes_on, config.reducer) == (5, True, False, False, None)
+    assert (config.seed, config.one_pass, config.prepared, config.goes_on, config.group) == (5, True, False, False, None)
 
 
 def test_it_does_not_change():
@@ -32,7 +32,7 @@ def test_it_does_not_change():
 
 def test_a_worker_has_its_share_of_every_batch():
     assert TrainingConfig().share == slice(None)
-    shares = [TrainingConfig(reducer=SimpleNamespace(rank=rank, size=3)).share for rank in range(3)]
+    shares = [TrainingConfig(group=Group(rank, 3)).share for rank in range(3)]
     assert [list(range(8)[share]) for share in shares] == [[0, 3, 6], [1, 4, 7], [2, 5]]
 
 
@@ -68,3 +68,9 @@ def test_a_stage_may_not_be_compiled():
 def test_labelled_rows_are_known_in_quarters_of_a_batch(n_labeled, known, all_labeled):
     execution = execution_of(STAGE, TrainingConfig(batch_size=64), 1, n_labeled, False)
     assert (execution.n_leading_labeled, execution.all_labeled) == (known, all_labeled)
+
+
+def test_shares_know_of_as_many_labels_each():
+    for group in (Group(0, 2), Group(1, 2), Group(micro_batches=2), Group(0, 1, 2)):
+        execution = execution_of(STAGE, TrainingConfig(batch_size=64, group=group), 1, 63, False)
+        assert (execution.n_leading_labeled, execution.all_labeled, execution.run_eagerly) == (24, False, False)

@@ -1,7 +1,6 @@
 """The step: gradients pass `reduce`, and what judges changes nothing."""
 
 import collections
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,13 +12,12 @@ import keras_ssvae as ks
 from keras_ssvae._compat.tensorflow import TransferableFunction
 from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.training.config import TrainingConfig
+from keras_ssvae.training.distribution import Group
 from keras_ssvae.training.held_out import held_out_chunks
 from keras_ssvae.training.optimizers import make_optimizer
 from keras_ssvae.training.step import Execution, TrainingStep
 from keras_ssvae.training.step_cache import step_key
 from keras_ssvae.training.trainer import complete_stages
-
-DOUBLING = SimpleNamespace(rank=0, size=1, all_reduce=lambda value: 2.0 * value)
 
 
 def built(**settings):
@@ -35,36 +33,22 @@ def prepared(network, stage, run_eagerly=True, **settings):
     return step
 
 
-@pytest.mark.parametrize("jit_compile", ["auto", False, True], ids=["eager", "graph", "xla"])
-def test_gradients_are_those_of_all_workers(jit_compile):
-    """Twice the gradient is twice the step; the loss is the worker's own."""
+@pytest.mark.parametrize("jit_compile", ["auto", False, True], ids=["graph by default", "graph", "xla"])
+@pytest.mark.parametrize("shares", [2, 3])
+def test_gradients_and_losses_are_the_means_over_all_shares(jit_compile, shares):
+    """Of eight rows, of which a share may have one more than another."""
     network = Mean()
-    history = train(network, jit_compile=jit_compile, reducer=DOUBLING)
-    path = descent([0.2] * 8 + [0.04] * 2)
+    history = train(network, jit_compile=jit_compile, group=Group(micro_batches=shares))
+    path = descent([0.1] * 8 + [0.02] * 2)
     np.testing.assert_allclose(network.w, path[-1], rtol=1e-5)
     np.testing.assert_allclose(history["loss"], X.var() + (path[:-1] - MEAN) ** 2, rtol=1e-4)
-
-
-def test_what_has_no_gradient_is_not_reduced():
-    step = TrainingStep(built(), all_reduce=DOUBLING.all_reduce)
-    first, none, last = step.reduce([tf.constant(1.0), None, tf.constant([2.0, 3.0])])
-    assert (float(first), none, last.numpy().tolist()) == (2.0, None, [4.0, 6.0])
-
-
-def test_gradients_of_gathered_rows_are_reduced_as_tensors():
-    """Workers gather other rows: what they have in common is the variable's shape."""
-    slices = tf.IndexedSlices(tf.constant([[1.0], [2.0], [3.0]]), tf.constant([3, 1, 3]), tf.constant([5, 1]))
-    (reduced,) = TrainingStep(built(), all_reduce=DOUBLING.all_reduce).reduce([slices])
-    assert reduced.numpy().ravel().tolist() == [0.0, 4.0, 0.0, 8.0, 0.0]
-    (alone,) = TrainingStep(built()).reduce([slices])
-    assert alone is slices
 
 
 def test_workers_share_no_step(rows):
     model = make(ks.VAE)
     network = model._build(prepare(model, *rows, None, warm=False))
     assert step_key(network, TrainingConfig()) is not None
-    assert step_key(network, TrainingConfig(reducer=DOUBLING)) is None
+    assert step_key(network, TrainingConfig(group=Group(micro_batches=2))) is None
 
 
 @pytest.mark.parametrize("mode", ["train", "evaluate"])
@@ -79,13 +63,12 @@ def test_a_loss_is_told_of_its_step(mode):
     network = Told()
     network.build_for(SPEC)
     (stage,) = complete_stages(network)
-    step = prepared(network, stage, all_reduce=DOUBLING.all_reduce)
+    step = prepared(network, stage)
     (chunk,) = held_out_chunks(data_of(X).rows, np.ones(8), False, 8)
     (step.train_chunk if mode == "train" else step.evaluate_chunk)(chunk)
     assert [context.mode for context in contexts] == ["build", mode]
     assert contexts[-1].stage is stage
     assert contexts[-1].noise is step.noise
-    assert contexts[-1].all_reduce is DOUBLING.all_reduce
     assert float(contexts[-1].progress) == (0.0 if mode == "train" else 1.0)
     assert float(contexts[-1].learning_rate) == pytest.approx(0.1 if mode == "train" else 0.0)
 
