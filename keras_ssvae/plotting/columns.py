@@ -24,6 +24,11 @@ def as_table(X: Any) -> pd.DataFrame:
     return X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.reshape(X, (len(X), -1)))
 
 
+def has_decimals(y: np.ndarray) -> bool:
+    """Whether y, (n,), is numbers of which some have decimals, and not names of classes."""
+    return all(isinstance(value, (float, np.floating)) for value in y) and bool((y.astype(float) % 1 != 0).any())
+
+
 def shown(columns: Sequence) -> list:
     """The columns that have a panel: all, or as many as there is room for."""
     return list(columns)[:MAX_PANELS]

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 
 from keras_ssvae.data.labels import is_unlabeled
 from keras_ssvae.plotting.base import Display
+from keras_ssvae.plotting.columns import has_decimals
 from keras_ssvae.plotting.drawing import colors, legend_beside
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ UNLABELED_COLOR = "0.75"
 
 
 class LatentSpaceDisplay(Display):
-    """Rows as points in the latent space, coloured by class; unlabelled rows are grey and lie below.
+    """Rows as points in the latent space, coloured by class or number; unlabelled rows are grey and lie below.
 
     Parameters
     ----------
     positions : array of shape (n_samples, 2)
         Where the points lie.
     y : array of shape (n_samples,), default=None
-        The classes. None draws all points alike.
+        The classes; or numbers with decimals, which a colour bar explains. None draws all points alike.
     unlabeled : bool array of shape (n_samples,), default=None
         True where `y` is not known. None means that all of `y` is known.
     axis_names : tuple of two str, default=("z0", "z1")
@@ -38,7 +39,7 @@ class LatentSpaceDisplay(Display):
     Attributes
     ----------
     points_ : dict of str to matplotlib PathCollection
-        The points by the name of their class, "unlabeled" among them if there are any.
+        The points by the name of their class, "unlabeled" among them if there are any; those of numbers are "known".
 
     Examples
     --------
@@ -87,23 +88,27 @@ class LatentSpaceDisplay(Display):
         if self.y is None:
             self._scatter(ax, "all", slice(None), None)
         else:
-            self._scatter_classes(ax)
-            legend_beside(ax)
+            self._scatter_known(ax)
         ax.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1], title=f"{len(np.asarray(self.positions))} rows")
 
-    def _scatter_classes(self, ax):
+    def _scatter_known(self, ax):
         y = np.asarray(self.y)
         unlabeled = np.zeros(len(y), bool) if self.unlabeled is None else np.asarray(self.unlabeled)
         if unlabeled.any():
             self._scatter(ax, "unlabeled", np.flatnonzero(unlabeled), UNLABELED_COLOR, zorder=1)
         known = np.flatnonzero(~unlabeled)  # marks such as pd.NA cannot be compared with a label
+        if has_decimals(y[known]):
+            self._scatter(ax, "known", known, None, c=y[known].astype(float), cmap="viridis")
+            ax.figure.colorbar(self.points_["known"], ax=ax, label="y")
+            return
         labels = np.unique(y[known])
         for label, color in zip(labels, colors(len(labels))):
             self._scatter(ax, str(label), known[y[known] == label], color)
+        legend_beside(ax)
 
-    def _scatter(self, ax, name, rows, color, zorder=2):
-        x = np.asarray(self.positions)[rows]
-        self.points_[name] = ax.scatter(x[:, 0], x[:, 1], s=12, color=color, alpha=0.7, linewidth=0, zorder=zorder, label=name)
+    def _scatter(self, ax, name, rows, color, zorder=2, **by_number):
+        x, look = np.asarray(self.positions)[rows], {"s": 12, "alpha": 0.7, "linewidth": 0, "zorder": zorder, "label": name}
+        self.points_[name] = ax.scatter(x[:, 0], x[:, 1], **look, **(by_number or {"color": color}))
 
 
 def _plane(Z):

@@ -22,7 +22,7 @@ from keras_ssvae.data.labels import is_unlabeled
 from keras_ssvae.evidence.quality import label_quality
 from keras_ssvae.evidence.suggestion import suggest_labels
 from keras_ssvae.plotting.calibration import CalibrationDisplay
-from keras_ssvae.plotting.columns import as_table
+from keras_ssvae.plotting.columns import as_table, has_decimals
 from keras_ssvae.plotting.curves import LossCurveDisplay
 from keras_ssvae.plotting.latent_space import LatentSpaceDisplay
 from keras_ssvae.plotting.rows import ReconstructionDisplay, SamplesDisplay
@@ -151,7 +151,11 @@ class _Report:
         if not self.known.any():
             yield _note("No row has a label.")
             return
-        counts = pd.Series(np.asarray(self.y, dtype=object)[self.known]).value_counts()
+        values = np.asarray(self.y, dtype=object)[self.known]
+        if has_decimals(values):
+            yield _table(pd.Series(values.astype(float), name="y").describe().rename({"count": "rows"}).to_frame())
+            return
+        counts = pd.Series(values).value_counts()
         counts.loc["without label"] = int((~self.known).sum())
         yield _table(counts.rename("rows").to_frame())
 

@@ -60,3 +60,13 @@ def test_what_is_said_of_the_class_is_left_out(stub):
 def test_one_latent_dimension_is_drawn_on_a_line(stub):
     display = LatentSpaceDisplay.from_estimator(stub, np.array([[1.0], [2.0]]))
     np.testing.assert_array_equal(display.points_["all"].get_offsets(), [[1.0, 0.0], [2.0, 0.0]])
+
+
+def test_numbers_have_a_colour_bar():
+    y = np.array([0.5, np.nan, 2.0, -1.0])
+    display = LatentSpaceDisplay(np.zeros((4, 2)), y, unlabeled=np.isnan(y)).plot()
+    assert list(display.points_) == ["unlabeled", "known"]
+    np.testing.assert_array_equal(display.points_["known"].get_array(), [0.5, 2.0, -1.0])
+    assert [ax.get_ylabel() for ax in display.figure_.axes] == ["z1", "y"]
+    whole = LatentSpaceDisplay(np.zeros((4, 2)), [0.0, 1.0, 1.0, 2.0]).plot()
+    assert list(whole.points_) == ["0.0", "1.0", "2.0"]

@@ -108,6 +108,17 @@ def test_a_model_without_an_answer_has_no_section_for_it(family, tmp_path):
     assert {"Columns", "Training", "Made-up rows", "Strangest rows"} <= set(headings)
 
 
+def test_targets_are_summed_up_and_not_listed(iris, tmp_path):
+    X = iris[1]
+    target = X["petal length (cm)"].mask(X.index % 3 == 0)
+    model = ks.SemiSupervisedVAERegressor(**FAST).fit(X.drop(columns="petal length (cm)"), target)
+    ks.report(model, X.drop(columns="petal length (cm)"), target, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    labels = page.split("<h2>Labels</h2>")[1].split("<h2>")[0]
+    assert labels.count("<tr") == 9  # the head, and what `describe` gives
+    assert f"{target.mean():.4g}" in labels
+
+
 def test_what_cannot_be_read_leaves_no_file(iris, tmp_path):
     model, X, y = iris
     with pytest.raises(ValueError, match="each of the 150 rows of X; got 3"):
