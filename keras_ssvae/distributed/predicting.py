@@ -205,23 +205,25 @@ def predict(
     ValueError
         If `out` holds answers of another model, or to other questions.
     """
-    if min(num_workers, rows_per_file, block_rows) < 1 or max_failures < 0:
-        raise ValueError("num_workers, rows_per_file and block_rows must be positive, and max_failures not negative.")
+    _check_positive(num_workers=num_workers, rows_per_file=rows_per_file, block_rows=block_rows, max_failures=max_failures + 1)
     out, asked = Path(out).absolute(), (list(methods), None if keys is None else list(keys))
     pieces = _begun(model, Path(X).absolute(), out, rows_per_file, *asked)
     done = {piece: (math.nan, -1) for piece in pieces if piece.answers.exists()}
     left = deque(piece for piece in pieces if piece not in done)
     if left:
-        ray = connected_ray()
-        count = min(num_workers, len(left))
+        ray, count = connected_ray(), min(num_workers, len(left))
         arguments = [ray.put(model), *asked, block_rows]
         with tqdm(total=len(pieces), initial=len(done), disable=not verbose, unit="file") as bar:
             for piece, rows, number in _answered(ray, left, count, resources(resources_per_worker), arguments, max_failures):
                 done[piece] = rows, number
                 bar.update()
-    rows, numbers = zip(*(done[piece] for piece in pieces), strict=True)
-    files = [str(piece.answers.relative_to(out)) for piece in pieces]
-    return pd.DataFrame({"file": files, "rows": rows, "worker": numbers})
+    return pd.DataFrame([(str(p.answers.relative_to(out)), *done[p]) for p in pieces], columns=["file", "rows", "worker"])
+
+
+def _check_positive(**numbers):
+    wrong = sorted(name for name, value in numbers.items() if value < 1)
+    if wrong:
+        raise ValueError(f"num_workers, rows_per_file and block_rows must be positive, max_failures not negative: {wrong}.")
 
 
 def _begun(model, folder, out, rows_per_file, methods, keys):
