@@ -148,8 +148,8 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
         no other rows, for comparison: what it lacks is what rows without a label were worth. None where no expert was asked.
     unlabeled_distance_ : float
         How far rows without a label are proved to lie from those with one: proxy A-distance, from 0 (as one) to 2 (a line
-        divides them). NaN where no expert was asked, or no row is without a label. Where it is large, `fit` warns with an
-        `UnlabeledShiftWarning`.
+        divides them), leaving out the column that differs most, as a date may. NaN where no expert was asked, or no row is
+        without a label. Where it is large, `fit` warns with an `UnlabeledShiftWarning`.
 
     Notes
     -----

@@ -136,7 +136,7 @@ def test_what_experts_say_of_held_out_rows_does_not_let_them_stream_by(rows):
     kept = kept.joined(advice=kept.arrays["advice"] / 2)  # as the stage that teaches does
     sampler = StreamingSampler(stream, kept, stream.weight[~held], 16, None, 0)
     assert sorted(sampler._held_out) == sorted(stream.rows[held].keys())
-    passing = np.concatenate([block["x"] for block in sampler._streaming(kept.arrays, np.random.RandomState(0))])
+    passing = np.concatenate([block["x"] for block in sampler._streaming(kept.arrays, np.random.RandomState(0), None)])
     assert len(passing) == 60 - held.sum()
     out = {bytes(x) for x in stream.rows.x[held]}
     assert not out & {bytes(x) for x in passing}

@@ -29,6 +29,12 @@ def test_rows_of_another_kind_are():
     assert distance(x, y) > 1.5
 
 
+def test_a_running_number_does_not_count():
+    x, _, y = blobs(600, 3, labeled=60)
+    x = np.column_stack([x, np.where(y >= 0, 0, 1) + 1e-3 * np.arange(600)])
+    assert distance(x, y) < 0.4
+
+
 @pytest.mark.parametrize("y", [np.zeros(30, int), np.full(30, -1)], ids=["all", "none"])
 def test_there_is_no_distance_to_nobody(y):
     assert np.isnan(distance(np.random.RandomState(0).standard_normal((30, 2)), y))
