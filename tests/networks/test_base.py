@@ -85,11 +85,13 @@ def test_the_dry_call_shows_empty_rows_with_every_array_of_a_batch():
 def test_draws_of_a_step_are_those_that_build_for_counted(cls, rows):
     """So the noise of a stage starts where it would without a cache, and no two stages read the same."""
     model = make(cls, epochs=1).fit(*rows)
-    network, own = model.network_, {name: tf.constant(v) for name, v in model._extra_arrays(rows[0]).items()}
+    network = model.network_
+    own = {name: tf.zeros([60, *shape], dtype) for name, (shape, dtype) in network.held.spec.items()}
+    own |= {name: tf.constant(v) for name, v in model._extra_arrays(rows[0]).items()}
     for stage in network.stages():
         noise = NoNoise()
         step = StepContext("build", stage, noise)
-        batch = {"x": tf.constant(rows[0]), "y": tf.fill([60], -1), "weight": tf.ones(60), **own}
+        batch = {**own, "x": tf.constant(rows[0]), "y": tf.fill([60], -1), "weight": tf.ones(60)}
         terms = [name for objective in stage.objectives for name in network(batch, objective=objective, step=step)]
         assert noise.calls == network.held.draws[stage.name] > 0
         assert terms == network.held.terms[stage.name]
