@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae._compat.tensorflow import check_threads
 from keras_ssvae.estimators.consistent import consistent
-from keras_ssvae.estimators.mixins import DensityMixin, LabelPredictorMixin
+from keras_ssvae.estimators.mixins import N_DRAWS, DensityMixin, LabelPredictorMixin
 from keras_ssvae.export.card import card_of
 from keras_ssvae.export.formats import MARK, writer_of
 from keras_ssvae.serialization.files import write_atomically
@@ -22,7 +22,6 @@ from keras_ssvae.serialization.versions import versions
 __all__ = ["ExportMixin"]
 
 METHODS = ("predict_proba", "predict", "anomaly_score", "transform")
-N_DRAWS = 50  # of `DensityMixin.score_samples` by default
 
 
 class ExportMixin:

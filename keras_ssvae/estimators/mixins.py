@@ -30,6 +30,8 @@ __all__ = [
     "StyleMixin",
 ]  # fmt: skip
 
+N_DRAWS = 10  # of a density, unless more are asked for
+
 
 @estimator
 class EncoderMixin(ImputationMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -226,7 +228,7 @@ class DensityMixin(AnomalyMixin):
     kl_warmup: float = param(default=0.0, accepts=[Interval(numbers.Real, 0, 1, closed="both")])
 
     @blockwise
-    def score_samples(self, X: typing.Any, n_draws: int = 10) -> np.ndarray:
+    def score_samples(self, X: typing.Any, n_draws: int = N_DRAWS) -> np.ndarray:
         """log p(x) of each row, estimated by importance weighting over its observed cells.
 
         The draws are the same for every row and every call: the result is deterministic, and no row depends on another.
