@@ -141,8 +141,8 @@ class DomainMixin:
 
     @consistent
     def sample(
-        self: typing.Any, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None, domain: typing.Any = None,
-        conditions: dict | None = None,
+        self: typing.Any, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None,
+        conditions: dict | None = None, domain: typing.Any = None,
     ) -> tuple[typing.Any, np.ndarray]:  # fmt: skip
         """Draw rows from the model.
 

@@ -56,7 +56,7 @@ class SamplingMixin:
         """
         return self._sample(n_samples, y, random_state, conditions)
 
-    def _sample(self: typing.Any, n_samples, y, random_state, conditions=None, **given):
+    def _sample(self, n_samples, y, random_state, conditions=None, **given):
         """`sample`, with what a family is given for its own `_draw`."""
         check_is_fitted(self)
         check_threads()
