@@ -9,7 +9,6 @@ step of b rows a worker takes overhead + b / rate, and adding up n numbers over 
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -70,12 +69,9 @@ def run_worker(size, way, batch_size, steps, rank, addresses):
 
 def measure(size, way, batch_size, steps, n_workers):
     """What a step of all workers took, in the mean over them."""
-    sockets = [socket.socket() for _ in range(n_workers)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for s in sockets:
-        s.close()
+    from keras_ssvae.distributed.workers import free_addresses  # with TensorFlow, which workers load on their own core
+
+    addresses = free_addresses("127.0.0.1", n_workers)
     threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{rank}.json" for rank in range(n_workers)]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import numbers
 import os
-import socket
 import typing
 import warnings
 
 import tensorflow as tf
 
 from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, on_all_machines, resources, start, stop
-from keras_ssvae.distributed.workers import group
+from keras_ssvae.distributed.workers import free_addresses, group
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.seeding import derive_seeds
 from keras_ssvae.training.checkpoint import lasting_seed, open_directory
@@ -31,10 +30,7 @@ class FittingWorker:
         """An address at which it can be reached, of a port that is free."""
         import ray
 
-        host = ray.util.get_node_ip_address()
-        with socket.socket() as free:
-            free.bind((host, 0))
-            return f"{host}:{free.getsockname()[1]}"
+        return free_addresses(ray.util.get_node_ip_address(), 1)[0]
 
     def fit(
         self, rank: int, addresses: list[str], model: typing.Any, X: typing.Any, y: typing.Any, given: dict, settings: dict

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Iterator, Sequence
 
 from keras_ssvae.training.distribution import Group, connect, joined
@@ -66,6 +67,15 @@ def group(
     connect(addresses, rank)
     with joined(Group(rank, len(addresses), micro_batches, local_steps, timeout)) as workers:
         yield workers
+
+
+def free_addresses(host: str, count: int) -> list[str]:
+    """So many "host:port" of this machine at which nobody listens."""
+    with contextlib.ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
+        for free in sockets:
+            free.bind((host, 0))
+        return [f"{host}:{free.getsockname()[1]}" for free in sockets]
 
 
 def _of_environment():

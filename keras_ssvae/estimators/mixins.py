@@ -26,8 +26,8 @@ from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, Inte
 from keras_ssvae.networks import inference
 
 __all__ = [
-    "AnomalyMixin", "CodeMixin", "DensityMixin", "EncoderMixin", "LabelPredictorMixin", "ScoreMixin", "SemiSupervisedMixin",
-    "StyleMixin",
+    "AnomalyMixin", "CodeMixin", "DensityMixin", "EncoderMixin", "FeaturesMixin", "LabelPredictorMixin", "ScoreMixin",
+    "SemiSupervisedMixin", "StyleMixin",
 ]  # fmt: skip
 
 N_DRAWS = 10  # of a density, unless more are asked for
@@ -110,27 +110,32 @@ class EncoderMixin(ImputationMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
 
 @estimator
-class StyleMixin(EncoderMixin):
-    """An `EncoderMixin` of a `ClassifierNetwork` whose decoder reads the class beside z, so that z leaves it out."""
+class FeaturesMixin(EncoderMixin):
+    """An `EncoderMixin` of a network whose decoder reads something beside z, which `transform` may give, too."""
 
     representation: str = param(default="features", accepts=[StrOptions({"features", "style"})], role="answer")
 
+    _encoding_of_all: typing.ClassVar[str]  # the method of the network that gives z, and beside it the rest
+
+    def _names_beside(self):
+        """What the columns of `transform` beside z are called, if it gives them."""
+        raise TypeError(f"{type(self).__name__} names nothing beside z")
+
     @property
-    def _n_class_columns(self):
-        """Columns of `transform` that say something of the class."""
-        return len(self.classes_) if self.representation == "features" and len(self.classes_) > 1 else 0
+    def _beside(self):
+        return self._names_beside() if self.representation == "features" else []
 
     @property
     def _encoding(self):
-        return "encode_with_class" if self._n_class_columns else "encode"
+        return self._encoding_of_all if self._beside else super()._encoding
 
     @property
     def _n_features_out(self):
-        return self._fitted_params["latent_dim"] + self._n_class_columns
+        return super()._n_features_out + len(self._beside)
 
     @consistent
     def get_feature_names_out(self, input_features: typing.Any = None) -> np.ndarray:
-        """Names of the columns of `transform`: the class name in lower case with a number for z, with a label for a class.
+        """Names of the columns of `transform`: the class name in lower case, with a number for z, or with what is beside it.
 
         Parameters
         ----------
@@ -140,12 +145,22 @@ class StyleMixin(EncoderMixin):
         Returns
         -------
         names : (n_columns,) array of str
-            As in ``["m20", "m21", "m2_class_cat", "m2_class_dog"]``.
+            As in ``["m20", "m21", "m2_class_cat", "m2_class_dog"]``, or with "_target" where a number is predicted.
         """
-        names = super().get_feature_names_out(input_features)
-        if self._n_class_columns:
-            names[-self._n_class_columns :] = [f"{type(self).__name__.lower()}_class_{label}" for label in self.classes_]
+        names, beside = super().get_feature_names_out(input_features), self._beside
+        if beside:
+            names[-len(beside) :] = [f"{type(self).__name__.lower()}_{name}" for name in beside]
         return names
+
+
+@estimator
+class StyleMixin(FeaturesMixin):
+    """A `FeaturesMixin` of a `ClassifierNetwork`, whose decoder reads the class beside z, so that z leaves it out."""
+
+    _encoding_of_all = "encode_with_class"
+
+    def _names_beside(self):
+        return [f"class_{label}" for label in self.classes_] if len(self.classes_) > 1 else []
 
     @blockwise
     def transform(self, X: typing.Any) -> np.ndarray:

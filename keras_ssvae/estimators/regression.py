@@ -13,8 +13,8 @@ from keras_ssvae.estimators.blockwise import blockwise, predicted_beside
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.documentation import with_rows
 from keras_ssvae.estimators.fit_data import found_by_experts
-from keras_ssvae.estimators.mixins import EncoderMixin
-from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, StrOptions, estimator, param
+from keras_ssvae.estimators.mixins import FeaturesMixin
+from keras_ssvae.estimators.parameters import AUTO, NOT_NEGATIVE, POSITIVE, estimator, param
 from keras_ssvae.evidence.numbers import gather_targets
 from keras_ssvae.networks import inference
 from keras_ssvae.registry import require
@@ -23,14 +23,14 @@ __all__ = ["TargetMixin"]
 
 
 @estimator
-class TargetMixin(EncoderMixin, RegressorMixin):
+class TargetMixin(FeaturesMixin, RegressorMixin):
     """Targets, known for some rows: for networks that are a `keras_ssvae.networks.regressor.RegressorNetwork`."""
 
-    representation: str = param(default="features", accepts=[StrOptions({"features", "style"})], role="answer")
     regression_weight: float | str = param(default="auto", accepts=[NOT_NEGATIVE, AUTO])
     labeled_batch_size: int | str = param(default="auto", accepts=[POSITIVE, AUTO], role="training")
     experts: str | None = param(default="auto", accepts=[None, AUTO])
 
+    _encoding_of_all = "encode_with_target"
     unlabeled: typing.ClassVar[typing.Any] = None  # -1 is a target like any other
     _distinct_labels: typing.ClassVar[typing.Any] = staticmethod(distinct_targets)
 
@@ -106,36 +106,8 @@ class TargetMixin(EncoderMixin, RegressorMixin):
             raise ValueError("sample_weight must be positive for at least one row with a target; all of theirs are zero.")
         return r2_score(codec.known(y), predicted[known], sample_weight=weight)
 
-    @property
-    def _reads_target(self):
-        """Whether `transform` gives the target beside z."""
-        return self.representation == "features"
-
-    @property
-    def _encoding(self):
-        return "encode_with_target" if self._reads_target else "encode"
-
-    @property
-    def _n_features_out(self):
-        return self._fitted_params["latent_dim"] + self._reads_target
-
-    @consistent
-    def get_feature_names_out(self, input_features: typing.Any = None) -> np.ndarray:
-        """Names of the columns of `transform`: the class name in lower case with a number for z, or with "_target".
-
-        Parameters
-        ----------
-        input_features : object
-            Not read.
-
-        Returns
-        -------
-        names : (n_columns,) array of str
-        """
-        names = super().get_feature_names_out(input_features)
-        if self._reads_target:
-            names[-1] = f"{type(self).__name__.lower()}_target"
-        return names
+    def _names_beside(self):
+        return ["target"]
 
     @blockwise
     def transform(self, X: typing.Any) -> np.ndarray:
@@ -175,32 +147,6 @@ class TargetMixin(EncoderMixin, RegressorMixin):
         if y is not None:
             return Z[:, :dim], self._codec.indices_of(y, len(Z)).astype(np.float32)[:, None]
         return Z[:, :dim], Z[:, dim:] if Z.shape[1] > dim else np.zeros((len(Z), 1), np.float32)
-
-    @consistent
-    def sample(
-        self, n_samples: int = 1, y: typing.Any = None, random_state: typing.Any = None, conditions: dict | None = None
-    ) -> tuple[typing.Any, np.ndarray]:
-        """Draw rows from the model.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows; with an array `y`, one row a target.
-        y : float or array-like, default=None
-            The target of the rows; by default drawn from p(t), a Gaussian with mean and variance of the targets of the fit.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-        conditions : dict of column to value, list or (low, high), default=None
-            What the rows are to be, as in `keras_ssvae.estimators.sampling.SamplingMixin.sample`.
-
-        Returns
-        -------
-        X : array or DataFrame of n_samples rows
-            In the columns, dtypes and units of the fit. Grey pixels are means, all other values draws.
-        y : (n_samples,) array
-            The targets; NaN where the model was fitted without any.
-        """
-        return self._sample(n_samples, y, random_state, conditions)
 
     def _draw_labels(self, n_samples, rng):
         return rng.standard_normal(n_samples)

@@ -32,9 +32,9 @@ class SamplingMixin:
         Parameters
         ----------
         n_samples : int, default=1
-            Number of rows; with an array `y`, one row a label.
+            Number of rows; with an array `y`, one row an entry.
         y : label or array-like, default=None
-            The class of the rows; by default drawn from the class prior.
+            The class of the rows, of a regressor their target; by default drawn from its prior.
         random_state : int, RandomState instance or None, default=None
             Seed of the draws.
         conditions : dict of column to value, list or (low, high), default=None
@@ -47,7 +47,7 @@ class SamplingMixin:
         X : array or DataFrame of n_samples rows
             In the columns, dtypes and units of the fit. Grey pixels are means, all other values draws.
         y : (n_samples,) array
-            The labels; -1 throughout where the model knows no class.
+            The labels; -1 throughout where the model knows no class. Of a regressor the targets; NaN where it was given none.
 
         Raises
         ------

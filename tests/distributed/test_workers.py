@@ -1,7 +1,6 @@
 """Two processes on the loopback: the same weights as one that computes the same micro-batches."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,20 +10,12 @@ import pytest
 from instances import FAST
 from scripts import ROOT
 
+from keras_ssvae.distributed.workers import free_addresses
+
 sys.path.append(str(Path(__file__).parent))
 from pair import FOLDERS, write_folder
 
 pytestmark = pytest.mark.xdist_group("two processes")
-
-
-def free_addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for s in sockets:
-        s.close()
-    return addresses
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +24,7 @@ def pair(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pair")
     for name, counts in FOLDERS.items():
         write_folder(folder / name, counts)
-    addresses = free_addresses(2)
+    addresses = free_addresses("127.0.0.1", 2)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "TF_CPP_MIN_LOG_LEVEL": "3"}
     commands = [[sys.executable, Path(__file__).with_name("pair.py"), folder, str(rank), *addresses] for rank in range(2)]
     workers = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for command in commands]
