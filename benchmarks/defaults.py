@@ -448,8 +448,8 @@ def misleading_summary(frame, params):
 # ------------------------------------------------------------------------------------------------------ images, and flat
 
 IMAGES_NOTES = """
-Ours on the same splits and labels, handed images of 8 x 8 (explained by a Bernoulli likelihood) and rows of 64 numbers (Gaussian);
-error in % on the 540 test rows. Seconds of `fit`; rough: other programs may have run beside it.
+Ours on the same splits and labels, handed images of 8 x 8 (explained by a Bernoulli likelihood) and rows of 64 numbers
+(Gaussian); error in % on the 540 test rows. Seconds of `fit`; rough: other programs may have run beside it.
 """
 
 

@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -76,3 +77,42 @@ def test_misleading_rows_keep_the_columns_and_say_nothing_of_the_labels(defaults
     assert len(kinds["classes 0 and 1 alone"]) == 2 and len(kinds[defaults.NO_ROWS]) == 0
     moved = kinds["shifted by a column and inverted"][0].reshape(8, 8)
     np.testing.assert_array_equal(16 - moved[:, 1:], X[0].reshape(8, 8)[:, :-1])
+
+
+@pytest.fixture
+def samples(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module("samples")
+
+
+@pytest.fixture(scope="module")
+def dependent():
+    """A number and a word that follow each other, and labels."""
+    rng = np.random.RandomState(0)
+    y = rng.randint(2, size=400)
+    frame = pd.DataFrame({"size": rng.lognormal(size=400) + 3 * y, "word": np.where(rng.rand(400) < 0.9, y, 1 - y)})
+    return frame.assign(word=frame["word"].map({0: "a", 1: "b"})), y.astype(str)
+
+
+def test_the_same_rows_are_alike_and_not_to_be_told_apart(samples, dependent):
+    X, _ = dependent
+    assert samples.shapes(X, X).tolist() == [1, 1]
+    assert samples.pairs(X, X).tolist() == [1]
+    assert max(samples.told_apart(X, X.copy()).values()) < 0.55
+
+
+def test_columns_one_by_one_have_the_right_shapes_and_no_pairs(samples, dependent):
+    X, y = dependent
+    made, labels = samples.one_by_one(X, y, 0)
+    np.testing.assert_allclose(samples.shapes(X, made), 1)
+    assert samples.pairs(X, made)[0] < samples.pairs(X, samples.from_copula(X, y, 0)[0])[0] - 0.05
+    assert samples.told_apart(X.assign(y=y), made.assign(y=labels))["forest"] > 0.7
+    points = samples.lost((X, y), (made, labels), (X, y))
+    assert min(points.values()) > 20 > 5 > max(samples.lost((X, y), (X, y), (X, y)).values()) == 0
+
+
+def test_other_numbers_have_another_shape(samples):
+    real, made = pd.DataFrame({"x": [0.0, 1, 2, 3]}), pd.DataFrame({"x": [10.0, 11, 12, 13]})
+    assert samples.shapes(real, made).tolist() == [0]
+    words, others = pd.DataFrame({"x": ["a", "a", "b", "b"]}), pd.DataFrame({"x": ["a", "a", "a", "c"]})
+    assert samples.shapes(words, others).tolist() == [0.5]

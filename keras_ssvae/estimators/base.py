@@ -254,6 +254,7 @@ class GenerativeEstimator(SamplingMixin, ExportMixin, BaseEstimator):
             "_codec": data.codec,
             "_label_column": data.label_column,
             "_labels": data.summary,
+            "_marginals": data.marginals,
             "_spec": data.rows.spec,
             "_fitted_params": before._network_params(),
             "_dtype_policy": keras.config.dtype_policy().name,

@@ -16,6 +16,7 @@ from keras_ssvae.data.containers import has_column, opened, split_labels
 from keras_ssvae.data.domains import Domains
 from keras_ssvae.data.label_summary import LabelSummary, summarise_labels
 from keras_ssvae.data.labels import LabelCodec
+from keras_ssvae.data.marginals import Marginals
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Schema, as_frame
 from keras_ssvae.data.sources import open_source, stack, take
@@ -49,6 +50,7 @@ class FitData:
     held_out: tuple[PreparedRows, np.ndarray] | None  # rows and weights to judge by that the user gave
     columns: dict  # n_features_in_ and, where X has names, feature_names_in_
     label_column: str | None  # the name of the column that was y
+    marginals: Marginals | None  # how numbers are distributed; None: not known
     goes_on: bool  # whether the fit adds to the ones before it: `partial_fit` of a fitted estimator
     warm: bool  # whether it starts from what the estimator has learned
     one_pass: bool  # whether every row is seen once
@@ -87,6 +89,7 @@ def prepare(
     rows = table.encode(values).joined(**arrays)
     if not warm and estimator._reads_pieces(table):
         table.learn_quantiles(rows, weight)
+    marginals = estimator._marginals if warm and one_pass else Marginals.of(table, values, stands_for)
     columns = _columns(take(X, slice(0, 1)) if source is not None else X)
     summary = summarise_labels(lambda chosen: table.features(rows.x[chosen]), rows.y, weight, codec.n_classes)
     if warm and one_pass and len(estimator.classes_) == len(codec.classes_):  # the class prior remembers all passes
@@ -96,6 +99,8 @@ def prepare(
     evidence, advice, apart = _evidence(table, rows, weight, codec.n_classes, domain, experts)
     if evidence is not None:
         rows, summary = rows.joined(advice=advice), dataclasses.replace(summary, **evidence.summary)
+        if len(codec.classes_):
+            marginals = dataclasses.replace(marginals, class_shares=_class_shares(advice, rows.y, stands_for))
     block = functools.partial(_block, estimator, table, codec, advice, extra)
     stream = held_out = None
     if source is not None and sample_weight is not None:  # there are more rows than those in memory
@@ -107,8 +112,8 @@ def prepare(
         held_out = judged, np.ones(len(judged))
     goes_on = warm and one_pass
     return FitData(
-        table, codec, rows, weight, summary, seeds, evidence, apart, extra, stream, held_out, columns, label_column, goes_on,
-        warm, one_pass,
+        table, codec, rows, weight, summary, seeds, evidence, apart, extra, stream, held_out, columns, label_column,
+        marginals, goes_on, warm, one_pass,
     )  # fmt: skip
 
 
@@ -162,6 +167,16 @@ def _evidence(table, rows, weight, n_classes, domain, experts):
     if counts is not None:
         advice[asked] = adapted(evidence.advice, evidence.left_out, x, y, domain, counts)
     return evidence, advice, apart
+
+
+def _class_shares(advice, y, weight):
+    """How often each class is there, (n_classes,), among rows of which some have advice, zeros where they have none."""
+    asked, shares = advice.any(axis=1), np.zeros(advice.shape[1])
+    for kind in (y >= 0, y < 0):  # of each some are asked
+        told = kind & asked
+        if told.any():
+            shares += weight[kind].sum() * np.average(np.exp(advice[told]), axis=0, weights=weight[told])
+    return shares / shares.sum()
 
 
 def ask_for_classes(views: dict[str, np.ndarray], rows: PreparedRows, weight: np.ndarray, n_classes: int) -> Evidence:

@@ -10,6 +10,7 @@ import pandas as pd
 from keras_ssvae._compat.sklearn import validate_parameter_constraints, validate_parameters
 from keras_ssvae.data.label_summary import LabelSummary
 from keras_ssvae.data.labels import LabelCodec, is_unlabeled
+from keras_ssvae.data.marginals import Marginals
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.targets import TargetCodec
 from keras_ssvae.estimators.parameters import layer_sizes
@@ -93,6 +94,10 @@ def _check_columns(estimator):
         same = isinstance(names, np.ndarray) and names.dtype == object and names.tolist() == list(schema.names)
         require(same, "feature_names_in_ are not the names of the columns")
     require(isinstance(estimator._label_column, (str, type(None))), "_label_column is no name")
+    marginals = vars(estimator).setdefault("_marginals", None)  # files that were written before there were any
+    require(isinstance(marginals, (Marginals, type(None))), "_marginals are none")
+    if marginals is not None:
+        marginals.check(table.n_columns_, estimator._codec.n_classes)
 
 
 def _check_labels(estimator):

@@ -2,6 +2,7 @@
 
 import numbers
 import typing
+import weakref
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -17,6 +18,8 @@ __all__ = ["SamplingMixin"]
 
 MOST_TRIES = 1000  # rows made up for each that is to meet conditions
 MOST_ROWS = 20_000  # made up at a time
+N_REFERENCE = 2000  # rows that tell how the model's own columns are distributed
+REFERENCES: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # network -> these rows, the same whoever asks
 
 
 class SamplingMixin:
@@ -45,7 +48,8 @@ class SamplingMixin:
         Returns
         -------
         X : array or DataFrame of n_samples rows
-            In the columns, dtypes and units of the fit. Grey pixels are means, all other values draws.
+            In the columns, dtypes and units of the fit. Grey pixels are means, all other values draws. Numbers of a table are
+            distributed as those of the fit, column by column: what the model says of a row is where in its columns it stands.
         y : (n_samples,) array
             The labels; -1 throughout where the model knows no class. Of a regressor the targets; NaN where it was given none.
 
@@ -69,15 +73,29 @@ class SamplingMixin:
         rng = np.random.RandomState(derive_seeds(random_state, 1)[0])
         asked = None if y is None else self._codec.indices_of(y, n_samples)
 
+        reference = self._reference_rows()
+
         def draw(rows, **given):
             y_index = self._draw_labels(len(rows), rng) if asked is None else asked[rows]
-            return self._draw(y_index, rng, **given), y_index
+            values = self.table_.numbers(self._draw(y_index, rng, **given))
+            return values if reference is None else self._marginals.followed(values, reference, rng), y_index
 
         if conditions is None:
-            x, y_index = draw(np.arange(n_samples), **given)
+            values, y_index = draw(np.arange(n_samples), **given)
         else:
-            x, y_index = _meeting(Conditions(conditions, self.table_), draw, n_samples, given)
-        return self.table_.decode(x), self._codec.decode(y_index)
+            values, y_index = _meeting(Conditions(conditions, self.table_), draw, n_samples, given)
+        return _written(self.table_, values), self._codec.decode(y_index)
+
+    def _reference_rows(self):
+        """Rows of the model by which its columns are compared with those of the data, as numbers; None where they are not."""
+        marginals, rows = self._marginals, REFERENCES.get(self.network_)
+        if marginals is None or not len(marginals.columns):
+            return None
+        if rows is None:
+            rng, shares = np.random.RandomState(0), marginals.class_shares
+            y_index = self._draw_labels(N_REFERENCE, rng) if shares is None else rng.choice(len(shares), N_REFERENCE, p=shares)
+            rows = REFERENCES[self.network_] = self.table_.numbers(self._draw(y_index, rng))
+        return rows
 
 
 class Conditions:
@@ -98,14 +116,19 @@ class Conditions:
             if isinstance(column, Levels) and not isinstance(wanted, tuple):
                 _check_levels(name, wanted, list(column.levels))
 
-    def met(self, x: np.ndarray) -> np.ndarray:
-        """Which encoded rows meet all conditions, (n,) bool."""
-        X = self.table.decode(x)
+    def met(self, values: np.ndarray) -> np.ndarray:
+        """Which rows of numbers meet all conditions, (n,) bool."""
+        X = _written(self.table, values)
         frame = as_frame(X)
-        met = np.ones(len(x), bool)
+        met = np.ones(len(values), bool)
         for name, wanted in self.wanted.items():
             met &= _is_met(name, X[:, name] if frame is None else frame[name], wanted)
         return met
+
+
+def _written(table, values):
+    """X of rows of numbers."""
+    return table.schema_.write(values.reshape(-1, *table.row_shape_))
 
 
 def _check_levels(name, wanted, levels):
@@ -130,7 +153,7 @@ def _is_met(name, values, wanted):
 
 
 def _meeting(conditions: Conditions, draw: Callable, n: int, given: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Encoded rows that meet conditions, (n, d), and their labels: for each the first of those that are drawn for it."""
+    """Rows of numbers that meet conditions, (n, d), and their labels: for each the first of those that are drawn for it."""
     for name, value in given.items():
         if np.ndim(value) == 1 and len(value) != n:
             raise ValueError(f"{name} has {len(value)} entries for {n} rows.")
@@ -144,11 +167,11 @@ def _meeting(conditions: Conditions, draw: Callable, n: int, given: dict) -> tup
                 f"none of {MOST_TRIES} did. Widen them; a number with decimals is met by a range alone."
             )
         rows = np.repeat(wanting, each)
-        x, y_index = draw(rows, **{k: np.asarray(v)[rows] if np.ndim(v) == 1 else v for k, v in given.items()})
-        met = conditions.met(np.asarray(x)).reshape(len(wanting), each)
+        values, y_index = draw(rows, **{k: np.asarray(v)[rows] if np.ndim(v) == 1 else v for k, v in given.items()})
+        met = conditions.met(values).reshape(len(wanting), each)
         for i in np.flatnonzero(met.any(axis=1)):
             at = i * each + met[i].argmax()
-            found[int(wanting[i])] = x[at], y_index[at]
+            found[int(wanting[i])] = values[at], y_index[at]
         wanting, tries, each = wanting[~met.any(axis=1)], tries + each, 2 * each
-    x, y_index = zip(*(found[i] for i in range(n)), strict=True)
-    return np.stack(x), np.stack(y_index)
+    values, y_index = zip(*(found[i] for i in range(n)), strict=True)
+    return np.stack(values), np.stack(y_index)

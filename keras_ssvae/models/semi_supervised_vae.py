@@ -254,7 +254,8 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
         network = cls._make_network(fitted, vae.table_, vae._labels, vae._spec, vae.network_.seed, vae.network_.seed)
         network.inherit_vae(vae.network_)
         codec = LabelCodec(unlabeled=estimator.unlabeled).fit(None, 0)
-        kept = [name for name in vars(vae) if name.endswith("_") and name != "network_" or name in ("_labels", "_spec")]
+        private = ("_labels", "_spec", "_marginals")
+        kept = [name for name in vars(vae) if name.endswith("_") and name != "network_" or name in private]
         state = copy.deepcopy({name: vars(vae)[name] for name in kept})
         estimator._publish({**state, "network_": network, "_codec": codec, "_fitted_params": fitted, "_prepared": True})
         return estimator

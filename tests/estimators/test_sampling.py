@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from instances import make
+from scipy.stats import ks_2samp
 
 import keras_ssvae as ks
 from keras_ssvae.estimators import sampling
@@ -111,3 +112,34 @@ def test_many_rows_are_made_up_in_parts(model, monkeypatch):
     monkeypatch.setattr(sampling, "MOST_ROWS", 7)
     X, _ = model.sample(20, random_state=0, conditions={"plan": "paid"})
     assert (X["plan"] == "paid").all() and len(X) == 20
+
+
+def test_columns_are_distributed_as_those_of_the_fit(frame, model):
+    X, _ = model.sample(3000, random_state=0)
+    made = {name: ks_2samp(X[name].astype("int64") if name == "since" else X[name], frame[name].astype("int64")
+                           if name == "since" else frame[name]).statistic for name in ("age", "spent", "since")}  # fmt: skip
+    assert max(made.values()) < 0.1
+    own = model._snapshot()
+    own._marginals = None  # the model's own columns
+    assert ks_2samp(own.sample(3000, random_state=0)[0]["spent"], frame["spent"]).statistic > 0.1
+
+
+@pytest.mark.parametrize("prior", ["empirical", "uniform"])
+def test_a_rare_class_stays_where_it_is(prior):
+    """Its rows are compared with those of all classes as often as these are there, whatever the model's prior says."""
+    rng = np.random.RandomState(0)
+    y = (rng.rand(400) < 0.1).astype(int)
+    X = rng.standard_normal((400, 3)) + 3 * y[:, None]
+    model = make(ks.SemiSupervisedVAE, latent_dim=2, hidden_layer_sizes=(32,), epochs=40, class_prior=prior, random_state=0)
+    model.fit(X, np.where(rng.rand(400) < 0.5, y, -1))
+    assert model._marginals.class_shares[1] == pytest.approx(0.1, abs=0.05)
+    made, _ = model.sample(500, y=1, random_state=0)
+    np.testing.assert_allclose(made.mean(axis=0), X[y == 1].mean(axis=0), atol=0.6)
+
+
+def test_later_passes_keep_what_the_first_one_saw():
+    X = np.random.RandomState(0).lognormal(size=(100, 2))
+    model = make(ks.VAE, latent_dim=2, hidden_layer_sizes=(8,), epochs=1, random_state=0).partial_fit(X)
+    first = model._marginals
+    assert model.partial_fit(X[:10])._marginals is first
+    assert model.fit(X[:50])._marginals.quantiles[0, -1] == X[:50, 0].max()

@@ -129,8 +129,10 @@ def test_another_field_of_the_header_is_refused_or_means_nothing(subject):
 
 def test_another_array_is_refused_or_means_nothing(subject):
     arrays = {name: np.load(io.BytesIO(content)) for name, content in subject.members.items() if name.endswith("npy")}
-    refused = []
+    refused, of_any_length = [], {name for name, array in arrays.items() if array.shape[1:] == (SMALL["latent_dim"],)}
     for name, other in [(name, other) for name, array in arrays.items() for other in mutations_of_array(array)][::3]:
+        if name in of_any_length and other.ndim == 2 and other.dtype.kind == "f":
+            continue  # the codes from which M1 draws may be any number: a draw is another one then
         subject.write(**{name: npy(other)})
         refused.append(subject.is_refused())
     assert np.mean(refused) > 0.75

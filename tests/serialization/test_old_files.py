@@ -34,6 +34,10 @@ def assert_answers(path, name):
             assert given.tolist() == expected
         else:  # another processor may round otherwise
             np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-5)
+    assert np.shape(model.sample(3, random_state=0)[0]) == (
+        3,
+        np.shape(rows)[1],
+    )  # though how columns were distributed is not there
 
 
 @pytest.mark.parametrize("name", NAMES)
