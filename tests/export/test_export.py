@@ -12,6 +12,8 @@ import pytest
 import tensorflow as tf
 
 import keras_ssvae as ks
+from keras_ssvae.anomaly.graphs import leaf_means
+from keras_ssvae.anomaly.trees import Trees
 from keras_ssvae.data.schema import Schema
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.export.inputs import MISSING_INTEGER, batch_of, inputs_of
@@ -168,6 +170,47 @@ def test_a_classifier_of_scikit_learn_stays_outside(tmp_path):
     np.testing.assert_allclose(model.classifier_.predict_proba(z), model.predict_proba(X), atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def detector():
+    frame = table_of(200)
+    y = np.repeat([1, 0, -1], [12, 12, 176])
+    return ks.AnomalyDetector(ks.VAE(**QUICK), random_state=0).fit(frame, y)
+
+
+@pytest.mark.parametrize(("format", "methods"), [("savedmodel", None), ("onnx", ["anomaly_score"])], ids=["savedmodel", "onnx"])
+def test_a_detector_answers_where_the_package_is_not(detector, format, methods, tmp_path):
+    rows = odd_rows()
+    detector.export(tmp_path / "model", methods, format)
+    methods = methods or ["predict_proba", "anomaly_score", "decision_function", "score_samples", "predict"]
+    np.savez(tmp_path / "rows.npz", **raw(rows))
+    np.savez(tmp_path / "expected.npz", **{method: getattr(detector, method)(rows) for method in methods})
+    assert alone(tmp_path, format) == ["the", "same", *methods]
+    assert len(np.unique(detector.predict(rows))) == 2 and detector.labeled_ is not None
+    with pytest.raises(ValueError, match="methods must be some of .*'decision_function'.* AnomalyDetector has; got "):
+        detector.export(tmp_path / "other", ["transform"])
+
+
+@pytest.mark.parametrize("family", [ks.VAE, ks.M2, ks.SemiSupervisedGAN])
+@pytest.mark.parametrize("shape", [(3,), (6, 6)], ids=["table", "images"])
+def test_all_voices_of_a_detector_are_exported(family, shape, tmp_path):
+    X = np.random.RandomState(0).rand(120, *shape)
+    detector = ks.AnomalyDetector(family(**QUICK), random_state=0).fit(X[:80])
+    detector.export(tmp_path / "model", ["score_samples"])
+    served = tf.saved_model.load(str(tmp_path / "model"))
+    np.testing.assert_allclose(served.score_samples({"X": X[80:]}), detector.score_samples(X[80:]), rtol=1e-5, atol=1e-5)
+
+
+def test_leaves_are_the_same_where_values_lie_on_thresholds():
+    rng = np.random.RandomState(0)
+    rows = rng.randint(0, 4, (300, 2)).astype(np.float32) / 3
+    trees = Trees.isolating(rows, 0)
+    trees.threshold[::3] = np.float32(trees.threshold[::3])
+    on = np.unique(np.float32(trees.threshold[trees.left >= 0]))
+    near = np.concatenate([on, np.nextafter(on, np.float32(9)), np.nextafter(on, np.float32(-9))])
+    grid = np.stack([rng.choice(near, 500), rng.choice(near, 500)], axis=1)
+    np.testing.assert_allclose(leaf_means(trees)(tf.constant(grid)), trees(grid), rtol=1e-12)
+
+
 def test_what_onnx_cannot_do_is_said(tmp_path):
     model = ks.VAE(**QUICK, activation=tf.math.bessel_i0e).fit(np.random.RandomState(0).normal(size=(60, 3)))
     with pytest.raises(ValueError, match=r"ONNX has no operation \['BesselI0e'\].*transform.*savedmodel"):
@@ -221,6 +264,14 @@ def test_a_folder_is_replaced_if_it_is_an_export(model, tmp_path, monkeypatch):
     (target / "export.json").unlink()
     with pytest.raises(FileExistsError, match="no export"):
         model.export(target)
+
+
+def test_the_card_of_a_detector_says_where_its_threshold_is(detector, tmp_path):
+    detector.model_card(tmp_path / "card.md")
+    card = (tmp_path / "card.md").read_text()
+    assert card.startswith("# AnomalyDetector\n") and "| plan | " in card and "| keras_ssvae | " in card
+    found = f"{detector.labels_.sum()} of 200 training rows"
+    assert f"some anomalies were known. Scores above {detector.threshold_:g} are anomalies: {found}." in card
 
 
 def test_model_card_says_what_the_model_knows(model, tmp_path):
