@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from keras_ssvae.anomaly import labels, local, members, network, scaling, view
 from keras_ssvae.anomaly.trees import Trees
+from keras_ssvae.data.column_kinds import is_unordered
 from keras_ssvae.data.tables import TablePreprocessor
-from keras_ssvae.likelihoods.columns import LIKELIHOODS
 
 __all__ = ["METHODS", "answers_of", "leaf_means", "score_of"]
 
@@ -101,8 +101,8 @@ def _numbers(table, seen):
     def numbers(x, missing):
         x, blocks = tf.where(missing > 0, tf.zeros_like(x), x), []
         for group in table.groups_:
-            block, kind = x[:, group.start : group.stop], LIKELIHOODS[group.kind].kind
-            if kind.is_code and not kind.is_ordered:
+            block = x[:, group.start : group.stop]
+            if is_unordered(group):
                 levels = tf.one_hot(tf.cast(block, tf.int32), group.n_levels)
                 block = tf.reshape(levels, (-1, (group.stop - group.start) * group.n_levels))
             blocks.append(block)
