@@ -43,10 +43,12 @@ class ExportMixin:
             What to write, of "predict_proba", "predict" where it predicts a number, "anomaly_score" and "transform"; and of an
             `AnomalyDetector`, of its "predict_proba", "anomaly_score", "decision_function", "score_samples" and "predict". None
             is all of these that the model has.
-        format : {"savedmodel", "onnx"}, default="savedmodel"
+        format : {"savedmodel", "onnx", "tflite"}, default="savedmodel"
             "savedmodel": what `served = tf.saved_model.load(path)` answers by ``served.predict_proba({"age": ages, ...})``,
             with a signature for each method.
             "onnx": a file ``<method>.onnx`` for each; it needs tf2onnx, ``pip install 'keras_ssvae[export]'``.
+            "tflite": a file ``<method>.tflite`` for each, of columns of numbers, which are float32, in the operations of
+            TensorFlow Lite: "anomaly_score" of categories has others.
 
         Raises
         ------
