@@ -53,7 +53,7 @@ def writer_of(
     if format not in WRITERS:
         raise ValueError(
             f"format must be one of {list(WRITERS)}; got {format!r}. Keras reads a SavedModel as a layer: "
-            "keras.layers.TFSMLayer(path, call_endpoint='predict_proba')."
+            "keras.layers.TFSMLayer(path, call_endpoint='predict_proba', dtype='float64')."
         )
     inputs = inputs_of(table)
     specs = [single_precision(i.spec) if format == "tflite" else i.spec for i in inputs]
