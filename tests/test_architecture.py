@@ -86,7 +86,7 @@ def test_no_imports_in_a_circle():
 def test_rooms_and_arrows_are_few():
     between = {(room_of(module), room_of(target)) for module, targets in ARROWS.items() for target in targets}
     assert len(FLOOR_OF) <= 19
-    assert len({arrow for arrow in between if arrow[0] != arrow[1]}) <= 69
+    assert len({arrow for arrow in between if arrow[0] != arrow[1]}) <= 70
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=module_of)

@@ -18,7 +18,7 @@ for number, block in enumerate(sys.stdin.read().split("\\0")):
 """
 
 
-OPTIONAL = ("mapie", "optuna")  # what only some recipes need, and the test extra does not install
+OPTIONAL = ("mapie", "mlflow", "optuna")  # what only some recipes need, and the test extra does not install
 
 
 def runnable(page):

@@ -1,5 +1,8 @@
 """skops, and MLflow by it: a fitted estimator is the bytes of our own file, and is checked as such."""
 
+import copy
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,3 +44,47 @@ def test_a_state_for_skops_is_checked_as_a_file_is():
             keras_ssvae.VAE.__new__(keras_ssvae.VAE).__setstate__({"saved": wrong})
     with pytest.raises(keras_ssvae.ModelFileError, match="that of a VAE, not of a M1"):
         keras_ssvae.M1.__new__(keras_ssvae.M1).__setstate__(state)
+
+
+@pytest.fixture(scope="module")
+def wrapped():
+    X = pd.DataFrame(np.random.RandomState(0).standard_normal((40, 3)), columns=list("abc"))
+    quick = make(keras_ssvae.VAE, epochs=1, jit_compile=False)
+    y = np.repeat([1, 0, -1], [4, 4, 32])
+    return X, [
+        (keras_ssvae.AnomalyDetector(quick, random_state=0).fit(X, y), "anomaly_score"),
+        (keras_ssvae.GenerativeImputer(quick, random_state=0).fit(X), "transform"),
+    ]
+
+
+def test_what_wraps_a_model_is_one_class_too(wrapped):
+    skops = pytest.importorskip("skops.io")
+    X, models = wrapped
+    for model, method in models:
+        written = skops.dumps(model)
+        asked = skops.get_untrusted_types(data=written)
+        assert asked == [f"{type(model).__module__}.{type(model).__qualname__}"]
+        for read in (skops.loads(written, trusted=asked), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+            np.testing.assert_array_equal(getattr(read, method)(X), getattr(model, method)(X))
+            assert vars(read).keys() == vars(model).keys()
+        unfitted = skops.loads(skops.dumps(sklearn.base.clone(model)), trusted=[*asked, "keras_ssvae.models.vae.VAE"])
+        assert unfitted.estimator.get_params() == model.estimator.get_params() and not hasattr(unfitted, "estimator_")
+    with pytest.raises(keras_ssvae.ModelFileError, match="that of a AnomalyDetector, not of a GenerativeImputer"):
+        keras_ssvae.GenerativeImputer.__new__(keras_ssvae.GenerativeImputer).__setstate__(models[0][0].__getstate__())
+
+
+def test_mlflow_logs_models_as_those_of_scikit_learn(wrapped, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs.db")
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment("ours", (tmp_path / "artifacts").as_uri()))
+    X, models = wrapped
+    classifier = make(keras_ssvae.SemiSupervisedVAE, epochs=1, jit_compile=False).fit(X, np.where(X["a"] > 0, "up", "down"))
+    for model, method in [*models, (classifier, "predict")]:
+        trusted = [f"{type(model).__module__}.{type(model).__qualname__}"]
+        with mlflow.start_run():  # that it need not guess requirements saves a process that reads the model
+            logged = mlflow.sklearn.log_model(model, name="model", skops_trusted_types=trusted, pip_requirements=[])
+        read = mlflow.sklearn.load_model(logged.model_uri)
+        np.testing.assert_array_equal(getattr(read, method)(X), getattr(model, method)(X))
+        if hasattr(model, "predict"):
+            np.testing.assert_array_equal(mlflow.pyfunc.load_model(logged.model_uri).predict(X), model.predict(X))

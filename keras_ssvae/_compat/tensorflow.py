@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 import keras
 import tensorflow as tf
 from tensorflow.python.eager import context
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-__all__ = ["TransferableFunction", "check_threads", "is_endless"]
+__all__ = ["TransferableFunction", "check_threads", "converted", "is_endless", "without_variables"]
 
 
 def _runs():
@@ -97,3 +98,18 @@ class TransferableFunction:
 def _handle(variable):
     """What TensorFlow knows a variable by."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+
+
+def without_variables(graph: typing.Any) -> typing.Any:
+    """A concrete function that holds the values of its variables, and has no functions within it."""
+    return convert_variables_to_constants_v2(graph)
+
+
+def converted(converter: typing.Any) -> bytes:
+    """What a converter to TensorFlow Lite makes; a ValueError in its words where it cannot."""
+    from tensorflow.lite.python.convert_phase import ConverterError  # seldom needed, and slow to import
+
+    try:
+        return converter.convert()
+    except ConverterError as error:
+        raise ValueError(str(error)) from error

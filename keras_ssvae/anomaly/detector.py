@@ -9,13 +9,14 @@ from sklearn.base import MetaEstimatorMixin, OutlierMixin, clone
 from sklearn.utils import ClassifierTags, Tags, get_tags
 
 from keras_ssvae._compat.sklearn import BaseEstimator, Interval, StrOptions, fit_context
-from keras_ssvae.anomaly import explanation, loading, thresholds, training
+from keras_ssvae.anomaly import explanation, graphs, loading, thresholds, training
 from keras_ssvae.data.containers import opened, split_labels
 from keras_ssvae.data.labels import LabelCodec, distinct_labels
 from keras_ssvae.data.sources import open_source
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.blockwise import blockwise
 from keras_ssvae.estimators.consistent import consistent
+from keras_ssvae.estimators.exporting import ExportMixin, page_of
 from keras_ssvae.estimators.fit_data import in_memory
 from keras_ssvae.estimators.wrapping import WrapperMixin
 from keras_ssvae.models.vae import VAE
@@ -28,7 +29,7 @@ Constraints = dict[str, list]
 
 
 @register
-class AnomalyDetector(WrapperMixin, MetaEstimatorMixin, OutlierMixin, BaseEstimator):
+class AnomalyDetector(WrapperMixin, ExportMixin, MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     """How strange rows are, with labels of any of them, or none.
 
     Four scores of a row, each in spreads above ordinary rows, are averaged: how soon random splits isolate it, how far it is
@@ -269,6 +270,31 @@ class AnomalyDetector(WrapperMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
         """As the estimator's, which knows how many rows are read at a time."""
         X, y = split_labels(opened(X), y, self._label_column)
         return X, y, open_source(X, y, self.estimator_.buffer_size, self._label_column)
+
+    # What `ExportMixin` asks
+
+    def _exported(self):
+        return list(graphs.METHODS)
+
+    def _not_in_a_graph(self):
+        return {}
+
+    def _exported_table(self):
+        return self.estimator_.table_
+
+    def _export_facts(self, methods):
+        return {"classes": [0, 1], "columns": {}, "threshold": self.threshold_}
+
+    def _answers(self, methods):
+        score = graphs.score_of(self.estimator_.table_, self.estimator_.network_, self.members_, self.labeled_)
+        answers = graphs.answers_of(score, self.threshold_, self._slope)
+        return {method: answers[method] for method in methods}
+
+    def _card(self):
+        known = "no anomaly was known" if self.labeled_ is None else "some anomalies were known"
+        found = f"{self.labels_.sum()} of {len(self.labels_)} training rows"
+        said = f"In the fit {known}. Scores above {self.threshold_:g} are anomalies: {found}."
+        return page_of(self, self.estimator_.table_, said, self.estimator_.history_)
 
     @classmethod
     def _from_file(cls, state):

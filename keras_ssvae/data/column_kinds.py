@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_ssvae.data.columnwise import Columns
 from keras_ssvae.likelihoods.columns import LIKELIHOODS
-from keras_ssvae.likelihoods.kinds import ColumnKind
+from keras_ssvae.likelihoods.kinds import ColumnGroup, ColumnKind
 
 __all__ = []
 
@@ -87,6 +87,12 @@ def scale_column(kind: ColumnKind, values: np.ndarray, weight: np.ndarray, stand
     if kind.scaling == "two values" and (low < 0 or high > 1 or len(np.unique(values[~np.isnan(values)])) == 2):
         return low, min(float(high) - float(low), np.finfo(float).max) or 1.0, 0.0, 1.0
     return 0.0 if kind.scaling != "lowest" or np.isnan(low) else low, 1.0, 0.0, 1.0
+
+
+def is_unordered(group: ColumnGroup) -> bool:
+    """Whether the columns of a group hold codes of levels that have no order: what a distance reads as an indicator each."""
+    kind = LIKELIHOODS[group.kind].kind
+    return kind.is_code and not kind.is_ordered
 
 
 def standardisation(flat: np.ndarray | Columns, weight: np.ndarray, together: bool = False) -> tuple[np.ndarray, np.ndarray]:

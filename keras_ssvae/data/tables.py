@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from keras_ssvae.data.column_base import ColumnWarning
-from keras_ssvae.data.column_kinds import choose_kind, kind_names, scale_column, standardisation
+from keras_ssvae.data.column_kinds import choose_kind, is_unordered, kind_names, scale_column, standardisation
 from keras_ssvae.data.columnwise import Columns, incomplete, ranges
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.schema import Schema
@@ -379,8 +379,8 @@ class TablePreprocessor:
         """Encoded rows for a distance: as `x`, but categories as one column of zeros and ones for each level."""
         blocks = []
         for g in self.groups_:
-            block, kind = x[:, g.start : g.stop], LIKELIHOODS[g.kind].kind
-            if kind.is_code and not kind.is_ordered:
+            block = x[:, g.start : g.stop]
+            if is_unordered(g):
                 block = np.eye(g.n_levels, dtype=np.float32)[block.astype(int)].reshape(len(x), -1)
             blocks.append(block)
         return np.concatenate(blocks, axis=1)

@@ -29,7 +29,7 @@ from keras_ssvae.data.validation import check_X
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.exporting import ExportMixin
 from keras_ssvae.estimators.fit_data import prepare
-from keras_ssvae.estimators.loading import restore
+from keras_ssvae.estimators.loading import restore, saved_attributes
 from keras_ssvae.estimators.parameters import (
     AUTO,
     NOT_NEGATIVE,
@@ -45,7 +45,6 @@ from keras_ssvae.estimators.sampling import SamplingMixin
 from keras_ssvae.networks import inference
 from keras_ssvae.networks.sharing import plain
 from keras_ssvae.nn.layers import dtype_policy
-from keras_ssvae.registry import ModelFileError
 from keras_ssvae.training.checkpoint import Checkpoint
 from keras_ssvae.training.config import TrainingConfig
 from keras_ssvae.training.distribution import current_group
@@ -375,10 +374,7 @@ class GenerativeEstimator(SamplingMixin, ExportMixin, BaseEstimator):
 
     def __setstate__(self, state):
         if set(state) == {"saved"}:
-            saved = serialization.from_bytes(state["saved"])
-            if type(saved) is not type(self):
-                raise ModelFileError(f"the state is that of a {type(saved).__name__}, not of a {type(self).__name__}.")
-            self.__dict__.update(vars(saved))
+            self.__dict__.update(saved_attributes(type(self), state["saved"]))
         else:
             super().__setstate__(serialization.unpack_network(type(self).__new__(type(self)), state))
 

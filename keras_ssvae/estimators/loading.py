@@ -14,10 +14,11 @@ from keras_ssvae.data.marginals import Marginals
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.targets import TargetCodec
 from keras_ssvae.estimators.parameters import layer_sizes
-from keras_ssvae.registry import require
+from keras_ssvae.registry import ModelFileError, require
+from keras_ssvae.serialization import from_bytes
 from keras_ssvae.serialization.keras_objects import limited_variables
 
-__all__ = ["restore"]
+__all__ = ["restore", "saved_attributes"]
 
 YOUNGER = ("checkpoint", "checkpoint_minutes")  # parameters that the first files did not have
 KINDS = {
@@ -29,6 +30,20 @@ SIZES = ("hidden_layer_sizes", "code_layer_sizes", "level_dims")  # parameters t
 MAX_LAYERS = 1000
 MAX_EXTRA = 2**22  # values that an array of a family may have in a row
 POLICY = re.compile(r"(mixed_)?(float16|bfloat16|float32|float64)")
+
+
+def saved_attributes(cls: type, saved: bytes) -> dict[str, typing.Any]:
+    """Parameters and attributes of a fitted estimator of the bytes of its file, which is checked as any.
+
+    Raises
+    ------
+    ModelFileError
+        If it is damaged, or that of an estimator of another class.
+    """
+    estimator = from_bytes(saved)
+    if type(estimator) is not cls:
+        raise ModelFileError(f"the state is that of a {type(estimator).__name__}, not of a {cls.__name__}.")
+    return vars(estimator)
 
 
 def restore(cls: typing.Any, state: dict[str, typing.Any]) -> typing.Any:

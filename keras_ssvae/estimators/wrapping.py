@@ -1,11 +1,14 @@
 """What the estimators share that fit a generative one for a purpose of their own, and keep it as ``estimator_``."""
 
+import copyreg
 import typing
 from collections.abc import Iterable
 
 from keras_ssvae._compat.sklearn import is_fitted, validate_parameters
 from keras_ssvae.estimators.base import GenerativeEstimator
+from keras_ssvae.estimators.loading import saved_attributes
 from keras_ssvae.registry import require, require_keys
+from keras_ssvae.serialization import to_bytes
 
 __all__ = ["WrapperMixin"]
 
@@ -18,6 +21,21 @@ class WrapperMixin:
     _holds_families = True  # see `keras_ssvae.serialization`
     _snapshot = GenerativeEstimator._snapshot
     save = GenerativeEstimator.save
+
+    def __getstate__(self):
+        """Plain data, as of a `GenerativeEstimator`: a fitted one is the bytes of its file."""
+        state = super().__getstate__()
+        return {"saved": to_bytes(self._snapshot())} if "estimator_" in state else state
+
+    def __reduce_ex__(self, protocol):
+        """What pickle and copies read: all attributes, whatever they are."""
+        return copyreg.__newobj__, (type(self),), super().__getstate__()
+
+    def __setstate__(self, state):
+        if set(state) == {"saved"}:
+            self.__dict__.update(saved_attributes(type(self), state["saved"]))
+        else:
+            super().__setstate__(state)
 
     def _commit(self, estimator, **attributes):
         """Show a fit: the fitted estimator, its columns, and other attributes, all at once."""

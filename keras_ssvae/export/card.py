@@ -15,7 +15,7 @@ MAX_LEVELS = 20  # of a column that are listed
 
 
 def card_of(
-    name: str, about: str, table: TablePreprocessor, labels: dict[str, float], params: dict[str, typing.Any],
+    name: str, about: str, table: TablePreprocessor, labels: dict[str, float] | str, params: dict[str, typing.Any],
     history: pd.DataFrame, packages: dict[str, str],
 ) -> str:  # fmt: skip
     """The page of a model.
@@ -26,8 +26,8 @@ def card_of(
         The class of the model, and what it is in a sentence.
     table : TablePreprocessor
         Its columns.
-    labels : dict
-        Class -> weight of the rows that had it in the fit.
+    labels : dict or str
+        Class -> weight of the rows that had it in the fit; or a sentence in place of a table.
     params : dict
         Parameters that are not the defaults.
     history : DataFrame
@@ -39,7 +39,7 @@ def card_of(
     parts = [
         f"# {name}\n\n{about}",
         "## Rows\n\n" + (_image_facts(table) if table.image_shape_ else _table(HEADER, _columns(table))),
-        "## Labels\n\n" + (_table(("class", "weight of its rows"), labels.items()) if labels else "The model knows no class."),
+        "## Labels\n\n" + (labels if isinstance(labels, str) else _table(("class", "weight of its rows"), labels.items())),
         f"## Training\n\n{len(history)} epochs; the last one:\n\n{_table(('measure', 'value'), _last(history))}",
         "## Parameters\n\n" + (_table(("parameter", "value"), settings) if settings else "All as by default."),
         "## Versions\n\n" + _table(("package", "version"), packages.items()),

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.export.inputs import batch_of, inputs_of
+from keras_ssvae.export.lite import lite_of, single_precision
 from keras_ssvae.export.operations import DOMAIN, FUNCTIONS
 
 __all__ = ["MARK", "writer_of"]
@@ -31,8 +32,8 @@ def writer_of(
         How columns become what a network reads.
     methods : dict
         Name -> function of a batch to a tensor with a leading axis of rows.
-    format : {"savedmodel", "onnx"}
-        A SavedModel of TensorFlow with a signature for each method, or a file "<method>.onnx" for each.
+    format : {"savedmodel", "onnx", "tflite"}
+        A SavedModel of TensorFlow with a signature for each method, or a file "<method>.onnx" or "<method>.tflite" for each.
     facts : dict
         What else the JSON file of the export, `MARK`, is to say.
     card : str
@@ -41,8 +42,8 @@ def writer_of(
     Returns
     -------
     write : function
-        Of the path of an empty folder. It raises a ValueError if ONNX lacks an operation, and an ImportError if what writes
-        ONNX is not installed.
+        Of the path of an empty folder. It raises a ValueError if the format lacks an operation, and an ImportError if what
+        writes ONNX is not installed.
 
     Raises
     ------
@@ -52,12 +53,13 @@ def writer_of(
     if format not in WRITERS:
         raise ValueError(
             f"format must be one of {list(WRITERS)}; got {format!r}. Keras reads a SavedModel as a layer: "
-            "keras.layers.TFSMLayer(path, call_endpoint='predict_proba')."
+            "keras.layers.TFSMLayer(path, call_endpoint='predict_proba', dtype='float64')."
         )
     inputs = inputs_of(table)
+    specs = [single_precision(i.spec) if format == "tflite" else i.spec for i in inputs]
     given = [
-        {"name": i.name, "column": i.column, "dtype": i.spec.dtype.name, "shape": i.spec.shape.as_list(), "pass": i.words}
-        for i in inputs
+        {"name": i.name, "column": i.column, "dtype": spec.dtype.name, "shape": spec.shape.as_list(), "pass": i.words}
+        for i, spec in zip(inputs, specs, strict=True)
     ]
     about = {"format": format, "methods": list(methods), "inputs": given, **facts}
 
@@ -85,6 +87,12 @@ def _write_saved_model(folder, table, inputs, methods):
         signatures[name] = named.get_concrete_function(**{i.name: i.spec for i in inputs})
     module.read = [graph.get_concrete_function().graph.variables for graph in graphs.values()]  # or they would be lost
     tf.saved_model.save(module, folder, signatures=signatures)
+
+
+def _write_lite(folder, table, inputs, methods):
+    for name, answer in methods.items():
+        with open(os.path.join(folder, f"{name}.tflite"), "wb") as file:
+            file.write(lite_of(name, _graph_of(table, inputs, answer), inputs))
 
 
 def _write_onnx(folder, table, inputs, methods):
@@ -177,4 +185,4 @@ def _look_up(model, given, position):
         model.opset_import.append(helper.make_opsetid(*LOOK_UP))
 
 
-WRITERS: dict[str, Callable] = {"savedmodel": _write_saved_model, "onnx": _write_onnx}
+WRITERS: dict[str, Callable] = {"savedmodel": _write_saved_model, "onnx": _write_onnx, "tflite": _write_lite}

@@ -12,6 +12,8 @@ import pytest
 import tensorflow as tf
 
 import keras_ssvae as ks
+from keras_ssvae.anomaly.graphs import leaf_means
+from keras_ssvae.anomaly.trees import Trees
 from keras_ssvae.data.schema import Schema
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.export.inputs import MISSING_INTEGER, batch_of, inputs_of
@@ -168,6 +170,111 @@ def test_a_classifier_of_scikit_learn_stays_outside(tmp_path):
     np.testing.assert_allclose(model.classifier_.predict_proba(z), model.predict_proba(X), atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def detector():
+    frame = table_of(200)
+    y = np.repeat([1, 0, -1], [12, 12, 176])
+    return ks.AnomalyDetector(ks.VAE(**QUICK), random_state=0).fit(frame, y)
+
+
+@pytest.mark.parametrize(
+    ("format", "methods"),
+    [("savedmodel", ["predict_proba", "decision_function", "predict"]), ("onnx", ["anomaly_score"])],
+    ids=["savedmodel", "onnx"],
+)
+def test_a_detector_answers_where_the_package_is_not(detector, format, methods, tmp_path):
+    rows = odd_rows()
+    detector.export(tmp_path / "model", methods, format)
+    np.savez(tmp_path / "rows.npz", **raw(rows))
+    np.savez(tmp_path / "expected.npz", **{method: getattr(detector, method)(rows) for method in methods})
+    assert alone(tmp_path, format) == ["the", "same", *methods]
+    assert len(np.unique(detector.predict(rows))) == 2 and detector.labeled_ is not None
+    with pytest.raises(ValueError, match="methods must be some of .*'decision_function'.* AnomalyDetector has; got "):
+        detector.export(tmp_path / "other", ["transform"])
+
+
+@pytest.mark.parametrize(("family", "shape"), [(ks.VAE, (6, 6)), (ks.M2, (3,)), (ks.SemiSupervisedGAN, (6, 6))])
+def test_all_voices_of_a_detector_are_exported(family, shape, tmp_path):
+    X = np.random.RandomState(0).rand(120, *shape)
+    detector = ks.AnomalyDetector(family(**QUICK), random_state=0).fit(X[:80])
+    detector.export(tmp_path / "model", ["score_samples"])
+    served = tf.saved_model.load(str(tmp_path / "model"))
+    np.testing.assert_allclose(served.score_samples({"X": X[80:]}), detector.score_samples(X[80:]), rtol=1e-5, atol=1e-5)
+
+
+def test_leaves_are_the_same_where_values_lie_on_thresholds():
+    rng = np.random.RandomState(0)
+    rows = rng.randint(0, 4, (300, 2)).astype(np.float32) / 3
+    trees = Trees.isolating(rows, 0)
+    trees.threshold[::3] = np.float32(trees.threshold[::3])
+    on = np.unique(np.float32(trees.threshold[trees.left >= 0]))
+    near = np.concatenate([on, np.nextafter(on, np.float32(9)), np.nextafter(on, np.float32(-9))])
+    grid = np.stack([rng.choice(near, 500), rng.choice(near, 500)], axis=1)
+    np.testing.assert_allclose(leaf_means(trees)(tf.constant(grid)), trees(grid), rtol=1e-12)
+
+
+LITE = """
+import sys
+sys.modules["keras_ssvae"] = None
+import numpy as np
+import tensorflow as tf
+folder = sys.argv[1]
+rows, expected = np.load(f"{folder}/rows.npz"), np.load(f"{folder}/expected.npz")
+for m in expected:
+    model = tf.lite.Interpreter(f"{folder}/model/{m}.tflite")
+    answers = model.get_signature_runner(m)(**rows)[m]
+    np.testing.assert_allclose(answers, expected[m], rtol=1e-4, atol=1e-4)
+print("the same", *expected)
+"""
+
+
+def test_columns_of_numbers_become_tensorflow_lite(tmp_path):
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame({
+        "length": rng.normal(100, 20, 150),
+        "price": rng.lognormal(0, 2, 150),
+        "visits": rng.poisson(3, 150),
+        "rooms": pd.Categorical(rng.choice([1, 2, 5], 150)),
+        "day": pd.Timestamp("2024-03-01") + pd.to_timedelta(rng.randint(0, 300, 150), unit="D"),
+    })  # fmt: skip
+    frame.loc[::7, ["length", "rooms", "day"]] = None
+    frame.loc[149, "length"] = -1e9
+    model = ks.SemiSupervisedVAE(**QUICK).fit(frame[:120], np.where(frame["price"] > 1, "up", "down")[:120])
+    methods = ["predict_proba", "transform"]
+    model.export(tmp_path / "model", methods, "tflite")
+    seconds = (frame["day"] - pd.Timestamp(0)) / pd.Timedelta(seconds=1)
+    given = {**{name: frame[name].astype(float) for name in ("length", "price", "visits", "rooms")}, "day": seconds}
+    np.savez(tmp_path / "rows.npz", **{name: values.to_numpy(np.float32)[120:] for name, values in given.items()})
+    np.savez(tmp_path / "expected.npz", **{method: getattr(model, method)(frame[120:]) for method in methods})
+    done = subprocess.run([sys.executable, "-c", LITE, str(tmp_path)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and done.stdout.split() == ["the", "same", *methods], done.stderr
+    facts = json.loads((tmp_path / "model" / "export.json").read_text())
+    assert {given["dtype"] for given in facts["inputs"]} == {"float32"}
+    with pytest.raises(ValueError, match=r"Lite has no operation .*'SparseSoftmax\w+'\], of which 'anomaly_score'"):
+        model.export(tmp_path / "model", ["anomaly_score"], "tflite")
+
+
+def test_a_detector_becomes_tensorflow_lite(tmp_path):
+    X = np.random.RandomState(0).normal(size=(120, 3)).astype("float32")
+    X[100:, 0] *= 5
+    detector = ks.AnomalyDetector(ks.VAE(**QUICK), random_state=0).fit(X[:80])
+    methods = ["predict_proba", "predict"]
+    detector.export(tmp_path / "model", methods, "tflite")
+    for method in methods:
+        runner = tf.lite.Interpreter(str(tmp_path / "model" / f"{method}.tflite")).get_signature_runner(method)
+        np.testing.assert_allclose(runner(X=X[80:])[method], getattr(detector, method)(X[80:]), rtol=1e-4, atol=1e-4)
+    assert len(np.unique(detector.predict(X[80:]))) == 2
+
+
+def test_what_tensorflow_lite_cannot_do_is_said(model, tmp_path):
+    with pytest.raises(ValueError, match=r"columns \['plan', 'size'\] are of text.*'savedmodel' or 'onnx'"):
+        model.export(tmp_path / "model", format="tflite")
+    odd = ks.VAE(**QUICK, activation=tf.math.bessel_i0e).fit(np.random.RandomState(0).normal(size=(60, 3)))
+    with pytest.raises(ValueError, match=r"Lite has no operation \['BesselI0e'\].*'transform'.*savedmodel"):
+        odd.export(tmp_path / "model", ["transform"], "tflite")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_onnx_cannot_do_is_said(tmp_path):
     model = ks.VAE(**QUICK, activation=tf.math.bessel_i0e).fit(np.random.RandomState(0).normal(size=(60, 3)))
     with pytest.raises(ValueError, match=r"ONNX has no operation \['BesselI0e'\].*transform.*savedmodel"):
@@ -193,7 +300,7 @@ def test_columns_that_no_graph_reads_are_named(column, error):
 
 
 def test_impossible_requests(model, tmp_path):
-    with pytest.raises(ValueError, match=r"format must be one of \['savedmodel', 'onnx'\]; got 'keras'.*TFSMLayer"):
+    with pytest.raises(ValueError, match=r"format must be one of \['savedmodel', 'onnx', 'tflite'\]; got 'keras'.*TFSMLayer"):
         model.export(tmp_path / "model", format="keras")
     for methods in ("transform", [], ["sample"]):
         with pytest.raises(ValueError, match="methods must be some of"):
@@ -221,6 +328,14 @@ def test_a_folder_is_replaced_if_it_is_an_export(model, tmp_path, monkeypatch):
     (target / "export.json").unlink()
     with pytest.raises(FileExistsError, match="no export"):
         model.export(target)
+
+
+def test_the_card_of_a_detector_says_where_its_threshold_is(detector, tmp_path):
+    detector.model_card(tmp_path / "card.md")
+    card = (tmp_path / "card.md").read_text()
+    assert card.startswith("# AnomalyDetector\n") and "| plan | " in card and "| keras_ssvae | " in card
+    found = f"{detector.labels_.sum()} of 200 training rows"
+    assert f"some anomalies were known. Scores above {detector.threshold_:g} are anomalies: {found}." in card
 
 
 def test_model_card_says_what_the_model_knows(model, tmp_path):
