@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import os
-import random
 import select
 import signal
 import socket
@@ -14,8 +13,8 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pytest
+from instances import states_of_generators
 
 import keras_ssvae
 from keras_ssvae.serialization import files
@@ -219,6 +218,6 @@ def test_nothing_of_the_process_is_touched(folder, monkeypatch):
         pytest.fail("the umask is that of all threads")
 
     monkeypatch.setattr(os, "umask", fail)
-    before = dict(os.environ), list(warnings.filters), random.getstate(), np.random.get_state()[1].tobytes()
+    before = dict(os.environ), list(warnings.filters), *states_of_generators()
     write(folder / "file")
-    assert (dict(os.environ), list(warnings.filters), random.getstate(), np.random.get_state()[1].tobytes()) == before
+    assert (dict(os.environ), list(warnings.filters), *states_of_generators()) == before
