@@ -40,6 +40,17 @@ def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def test_a_path_may_be_bytes(folder):
+    write(os.fsencode(folder / "m\u00f6del"))
+    assert (folder / "m\u00f6del").stat().st_size
+
+
+def test_errors_tell_the_folder_that_is_missing(folder):
+    with pytest.raises(FileNotFoundError) as raised:
+        write(folder / "none" / "file")
+    assert raised.value.filename == str(folder / "none")
+
+
 def test_a_new_file_has_the_mode_of_any_other(folder):
     (folder / "any").touch()
     write(folder / "new")
