@@ -153,6 +153,8 @@ class Schema:
 def _fill(given, filled):
     """A column with its gaps filled; one without gaps stays as it is."""
     missing = given.isna()
+    if given.dtype.kind == "f":  # Arrow, as polars, tells NaN from a gap
+        missing |= np.isnan(given.to_numpy(dtype=np.float64, na_value=np.nan))
     if not (missing & filled.notna()).any():
         return given
     if given.dtype != filled.dtype:

@@ -6,6 +6,7 @@ import warnings
 import dateutil.tz
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from columns import BERLIN, COLUMNS, EAST, WITHOUT_GAPS, WORDS, N, objects, texts, with_gaps
 
@@ -444,6 +445,15 @@ def test_fill_fills_gaps_and_leaves_all_else(index):
     pd.testing.assert_frame_equal(filled[known], frame[known])
     for name in frame:
         assert filled[name].tolist() == expected[name].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "Float64", "double[pyarrow]"])
+def test_nan_is_a_gap_that_is_filled(dtype):
+    column = pd.Series([1.5, np.nan], dtype="float64").astype(dtype)
+    if dtype == "double[pyarrow]":
+        column = pd.Series(pd.arrays.ArrowExtensionArray(pa.array([1.5, np.nan])))
+    filled = Schema().fit(one(column)).fill(one(column), np.full((2, 1), 1.5))["c"]
+    assert filled.tolist() == [1.5, 1.5] and filled.dtype == column.dtype
 
 
 def test_a_column_without_gaps_is_the_users():
