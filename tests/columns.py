@@ -7,9 +7,9 @@ import zoneinfo
 import numpy as np
 import pandas as pd
 
-from keras_ssvae.data.number_columns import Numbers, TruthValues
+from keras_ssvae.data.number_columns import Decimals, Numbers, TruthValues
 from keras_ssvae.data.schema_columns import Levels
-from keras_ssvae.data.time_columns import Dates, Durations
+from keras_ssvae.data.time_columns import Dates, Durations, Periods, TimesOfDay
 
 try:
     import pyarrow as pa
@@ -54,6 +54,7 @@ NUMBERS = {
     **{dtype: pd.Series(fractions(), dtype=dtype) for dtype in ("float16", "float32", "float64", "Float32", "Float64")},
     "whole objects": objects(range(N)),
     "objects": objects(fractions()),
+    "money objects": objects(np.round(fractions(), 2)),
     "objects, some whole": objects([1, 2.5] * 6),
 }
 TRUTHS = {
@@ -75,7 +76,8 @@ LEVELS = {
     "string": pd.Series(WORDS, dtype="string"),
     "string of Python": pd.Series(WORDS, dtype="string[python]"),
     "text objects": objects(WORDS),
-    "bytes": objects([b"a", b"b"] * 6),
+    "categorical of octets": pd.Series(pd.Categorical([b"a", b"\xff"] * 6)),
+    "bytes": objects([b"a", b"\xff"] * 6),
     "numbers as text": objects(["1", "2", "10"] * 4),
     "text and numbers": objects(["a", 1, 2.5] * 4),
     "months": pd.Series(["2020-01", "2020-02", "2020-03"] * 4),  # no day, so no date
@@ -93,6 +95,7 @@ DATES = {
     "moments in a zone": objects(date.to_pydatetime().replace(tzinfo=BERLIN) for date in MOMENTS),
     "moments of NumPy": objects(np.datetime64(date) for date in MOMENTS),
     **{f"text {format}": texts(format, DAYS + pd.Timedelta("3h 4min")) for format in FORMATS},
+    "text of PostgreSQL": pd.Series([f"{date:%Y-%m-%d %H:%M:%S}+02" for date in MOMENTS]),
     "text objects %d.%m.%Y": texts("%d.%m.%Y").astype(object),
     "string %d.%m.%Y": texts("%d.%m.%Y").astype("string"),
 }
@@ -100,6 +103,12 @@ DURATIONS = {
     **{f"timedelta64[{unit}]": pd.Series(HOURS).astype(f"timedelta64[{unit}]") for unit in ("s", "ms", "us", "ns")},
     "durations": objects(hours.to_pytimedelta() for hours in HOURS),
 }
+PERIODS = {
+    "months as periods": pd.Series(pd.period_range("2020-01", periods=N, freq="M")),
+    "period objects": objects(pd.period_range("1969Q3", periods=N, freq="Q-MAR")),
+}
+CLOCKS = {"times of day": objects(datetime.time(2 * hour, 30) for hour in range(N))}
+DECIMALS = {"decimals": objects(decimal.Decimal("1.25") + i for i in range(N))}
 if pa is not None:
     NUMBERS |= {
         "Arrow int64": arrow(range(N), pa.int64()),
@@ -121,9 +130,19 @@ if pa is not None:
         "Arrow days": arrow((date.date() for date in DAYS), pa.date32()),
         "Arrow days [ms]": arrow((date.date() for date in DAYS), pa.date64()),
     }
+    CLOCKS |= {"Arrow times of day": arrow((datetime.time(hour, 5) for hour in range(N)), pa.time64("us"))}
     DURATIONS |= {"Arrow durations": arrow(HOURS, pa.duration("us"))}
 
-KINDS_OF_COLUMN = {Numbers: NUMBERS, TruthValues: TRUTHS, Levels: LEVELS, Dates: DATES, Durations: DURATIONS}
+KINDS_OF_COLUMN = {
+    Numbers: NUMBERS,
+    TruthValues: TRUTHS,
+    Levels: LEVELS,
+    Dates: DATES,
+    Durations: DURATIONS,
+    Decimals: DECIMALS,
+    Periods: PERIODS,
+    TimesOfDay: CLOCKS,
+}
 COLUMNS = {name: (series, kind) for kind, columns in KINDS_OF_COLUMN.items() for name, series in columns.items()}
 WITHOUT_GAPS = [name for name, (series, _) in COLUMNS.items() if series.dtype in ("int8", "int64", "uint8", "uint64", "bool")]
 

@@ -1,6 +1,7 @@
 """One line an estimator: constructor arguments that make it quick, and the checks it is not expected to pass, with reasons."""
 
 import functools
+import random
 import sys
 from pathlib import Path
 
@@ -95,6 +96,12 @@ def same(first, second):
     if isinstance(first, pd.DataFrame):
         return list(first.columns) == list(second.columns) and same(first.to_numpy(), second.to_numpy())
     return np.array_equal(np.asarray(first), np.asarray(second))
+
+
+def states_of_generators():
+    """Where the generators of random numbers stand that belong to the process: equal while nothing is drawn from them."""
+    _, numbers, position, *normal = np.random.get_state()
+    return random.getstate(), numbers.tolist(), position, *normal
 
 
 def assert_same_weights(first, second):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pickle
-import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from instances import FAST, PeakClassifier, assert_same_weights, families, make
+from instances import FAST, PeakClassifier, assert_same_weights, families, make, states_of_generators
 from sklearn.exceptions import NotFittedError
 
 import keras_ssvae as ks
@@ -513,11 +512,10 @@ def test_the_users_generators_do_not_move_and_do_not_matter(cls, rows):
     results = []
     for seed in (1, 2):
         keras.utils.set_random_seed(seed)
-        states = random.getstate(), np.random.get_state()[1].copy()
+        states = states_of_generators()
         model = make(cls, epochs=2).fit(X, y_partial)
         results.append((model.sample(3, random_state=5)[0], *answers(model, X).values()))
-        assert random.getstate() == states[0]
-        assert (np.random.get_state()[1] == states[1]).all()
+        assert states_of_generators() == states
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -63,6 +63,7 @@ CONTAINERS = {
     "DuckDB relation": lambda: pytest.importorskip("duckdb").from_df(pd.DataFrame(X, columns=["a", "b"])),
     "Hugging Face Dataset": lambda: pytest.importorskip("datasets").Dataset.from_dict({"a": X[:, 0], "b": X[:, 1]}),
     "dict of columns": lambda: {"a": X[:, 0], "b": X[:, 1]},
+    "list of dicts": lambda: [{"a": a, "b": b} for a, b in X.tolist()],
     "tf.Tensor": lambda: tf.constant(X),
     "tf.data.Dataset": lambda: tf.data.Dataset.from_tensor_slices(X).batch(20),
     "keras PyDataset": Batches,

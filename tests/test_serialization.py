@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from columns import COLUMNS, WITHOUT_GAPS, with_gaps
 from model_files import npy, read_members, rewrite, write_sealed
 from sklearn.exceptions import NotFittedError
@@ -229,11 +230,12 @@ KINDS = {
         pd.Index([*"ab"]), pd.Index([*"ab"], name="letter"), pd.Index([3, 1]), pd.Index(["a", 1]), pd.RangeIndex(2),
         pd.Index([*"ab"], dtype=object), pd.Index([1, 2], dtype="int8"), pd.interval_range(0.0, 2.0), pd.Index([0.5]),
         pd.MultiIndex.from_product([["a"], [1, 2]], names=["letter", None]),
+        pd.Index([("a", 1), ("b", 2)], tupleize_cols=False),
     ],
     "dtypes": [
         np.dtype("float32"), np.dtype("<U3"), np.dtype(object), np.dtype("datetime64[s]"), pd.Int64Dtype(), pd.BooleanDtype(),
         pd.Float32Dtype(), pd.StringDtype(na_value=np.nan), pd.StringDtype("python"), pd.DatetimeTZDtype("us", "Europe/Berlin"),
-        pd.CategoricalDtype([2, 1], ordered=True),
+        pd.CategoricalDtype([2, 1], ordered=True), pd.CategoricalDtype([("b", 2), ("a", 1)]),
     ],
     "intervals": [pd.Interval(0, 1), pd.Interval(-0.5, 0.5, "both")],
     "frame": pd.DataFrame({"epoch": [1, 2], "loss": [0.5, np.nan], "stage": ["a", "b"]}),
@@ -270,7 +272,7 @@ def test_values_of_every_kind_come_back(fitted, tmp_path):
         assert_alike(value, loaded[kind])
 
 
-NOT_DATA = {"bytes", "Arrow dictionary"}  # what JSON and pandas have no name for
+NOT_DATA = {"Arrow dictionary"}  # what pandas has no name for
 SCHEMAS = {name: Schema().fit(pd.DataFrame({"c": series})) for name, (series, _) in COLUMNS.items()}
 
 
@@ -294,8 +296,31 @@ def test_columns_of_every_kind_come_back(name, loaded_schemas):
 def test_a_column_that_cannot_be_written_as_data_is_refused_when_saving(name, fitted, tmp_path):
     model = copy.copy(fitted)
     model.schema_ = SCHEMAS[name]
-    with pytest.raises(TypeError, match=r"save cannot write schema_\.columns\.(dtype|levels) = .* use pickle"):
+    with pytest.raises(TypeError, match=r"save cannot write X\['c'\]\.dtype = .* use pickle"):
         model.save(tmp_path / "model")
+
+
+def test_levels_that_cannot_be_written_are_named_by_their_column(fitted, tmp_path):
+    model = copy.copy(fitted)
+    model.schema_ = Schema().fit(np.array([["a", Fraction(1, 3)], ["b", Fraction(2, 3)]], object))
+    with pytest.raises(TypeError, match=r"save cannot write X\[1\]\.levels = Fraction\(1, 3\) as data; .* use pickle"):
+        model.save(tmp_path / "model")
+
+
+def test_weights_that_no_file_has_a_name_for_are_refused(fitted, tmp_path):
+    model = copy.copy(fitted)
+    model.weights_ = tf.zeros(2, tf.bfloat16).numpy()
+    with pytest.raises(TypeError, match="save cannot write weights_, an array of bfloat16, as data; .* pickle"):
+        model.save(tmp_path / "model")
+
+
+def test_more_levels_in_order_than_the_network_is_wide(tmp_path):
+    rng = np.random.RandomState(0)
+    levels = pd.Categorical(rng.randint(0, 40, 60), range(40), ordered=True)
+    frame = pd.DataFrame({"a": rng.standard_normal(60), "level": levels})
+    model = keras_ssvae.VAE(latent_dim=2, hidden_layer_sizes=(8,), epochs=1, jit_compile=False, random_state=0).fit(frame)
+    model.save(tmp_path / "model")
+    pd.testing.assert_frame_equal(load(tmp_path / "model").reconstruct(frame), model.reconstruct(frame))
 
 
 IN_A_NEW_PROCESS = """

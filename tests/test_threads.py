@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from instances import assert_same_weights, families, make, one_worker, questions, same
+from instances import assert_same_weights, families, make, one_worker, questions, same, states_of_generators
 
 import keras_ssvae as ks
 from keras_ssvae.networks import inference
@@ -230,7 +230,7 @@ def test_nothing_that_belongs_to_the_process_is_set_or_drawn_from(cls, data, mon
         raise AssertionError("this belongs to the process")
 
     X, y = data[0]
-    states = random.getstate(), np.random.get_state()[1].tolist()
+    states = states_of_generators()
     with monkeypatch.context() as patch:
         for place, name in (
             *((random, name) for name in ("seed", "setstate", "random", "randint")),
@@ -244,7 +244,7 @@ def test_nothing_that_belongs_to_the_process_is_set_or_drawn_from(cls, data, mon
             ask()
         model.save(tmp_path / "model")
         ks.load(tmp_path / "model")
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == states
+    assert states_of_generators() == states
 
 
 def encoder():

@@ -15,7 +15,7 @@ from keras_ssvae.data.labels import LabelCodec, distinct_labels
 from keras_ssvae.data.sources import open_source
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.blockwise import blockwise
-from keras_ssvae.estimators.consistent import consistent
+from keras_ssvae.estimators.consistent import FLOAT_ERRORS, consistent
 from keras_ssvae.estimators.exporting import ExportMixin, page_of
 from keras_ssvae.estimators.fit_data import in_memory
 from keras_ssvae.estimators.wrapping import WrapperMixin
@@ -101,6 +101,7 @@ class AnomalyDetector(WrapperMixin, ExportMixin, MetaEstimatorMixin, OutlierMixi
         self.random_state = random_state
 
     @fit_context
+    @np.errstate(**FLOAT_ERRORS)
     def fit(self, X: typing.Any, y: typing.Any = None) -> typing.Self:
         """Learn what is normal, and what is known not to be.
 
@@ -130,6 +131,7 @@ class AnomalyDetector(WrapperMixin, ExportMixin, MetaEstimatorMixin, OutlierMixi
         return self._show(estimator, training.learn(estimator, rows, normal, seeds[2]), label_column)
 
     @fit_context
+    @np.errstate(**FLOAT_ERRORS)
     def partial_fit(self, X: typing.Any, y: typing.Any = None) -> typing.Self:
         """One more pass of the network over these rows, and all else anew from them and what was kept of earlier ones.
 

@@ -42,7 +42,7 @@ class Column:
     def _check_loaded(self):
         require_keys(type(self).__name__, vars(self), {field.name for field in dataclasses.fields(self)})
         require(isinstance(self.dtype, (np.dtype, pd.api.extensions.ExtensionDtype)), "the dtype of a column is none")
-        for name, kind in (("is_integer", bool), ("is_ordered", bool), ("is_day", bool), ("levels", list)):
+        for name, kind in (("is_integer", bool), ("is_ordered", bool), ("is_day", bool), ("is_python", bool), ("levels", list)):
             require(isinstance(getattr(self, name, kind()), kind), f"{name} of a column is none")
         require(getattr(self, "grid", 1.0) in GRIDS, f"{getattr(self, 'grid', None)!r:.60} is no grid of times")
         for name in ("format", "zone"):

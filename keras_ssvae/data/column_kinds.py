@@ -137,7 +137,7 @@ def _standardisation(flat, weight, together):
     # rounded, so that rows in another order, or a weight of two for a row given twice, give the very same scaling
     fraction, exponent = np.frexp(scale)
     scale = np.ldexp(fraction.astype(np.float32).astype(float), exponent)
-    grain = np.maximum(scale, np.abs(offset + mean) * 2.0**-40) * 2.0**-20
+    grain = np.maximum(np.maximum(scale, np.abs(offset + mean) * 2.0**-40) * 2.0**-20, np.finfo(float).smallest_subnormal)
     return np.round((offset + mean) / grain) * grain, scale
 
 

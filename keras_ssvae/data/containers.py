@@ -42,9 +42,10 @@ UNREADABLE = {
 
 
 def opened(X: typing.Any) -> typing.Any:
-    """X as an array or a frame where it is a tensor, a dict of columns, a pyarrow Table, a lazy frame of polars, a relation of
-    DuckDB, a Dataset of Hugging Face, a frame of narwhals, anything else that hands its columns out as Arrow does, a masked
-    array (cells under the mask are missing) or a structured array; other objects as they are.
+    """X as an array or a frame where it is a tensor, a dict of columns, a list of dicts, a pyarrow Table, a lazy frame of
+    polars, a relation of DuckDB, a Dataset of Hugging Face, a frame of narwhals, anything else that hands its columns out as
+    Arrow does, a masked array or a list of masked rows (cells under the mask are missing), or a structured array; other objects
+    as they are.
 
     Raises a TypeError, which says what to call, where X is not in memory, and a ValueError where a frame has two columns of one
     name, or the columns of a dict do not fit.
@@ -63,12 +64,16 @@ def opened(X: typing.Any) -> typing.Any:
         X = pd.DataFrame(_columns(X))
     elif isinstance(X, np.ma.MaskedArray):
         X = _unmasked(X)
+    elif isinstance(X, (list, tuple)):
+        X = _of_list(X)
     elif hasattr(X, "__arrow_c_stream__") and package not in ("pandas", "polars", "pyarrow"):
         import pyarrow
 
         X = pyarrow.table(X).to_pandas()
     if isinstance(X, np.ndarray) and X.dtype.names is not None:
         X = pd.DataFrame(X.astype(X.dtype.newbyteorder("=")))
+    if isinstance(X, np.ndarray) and X.dtype.kind == "T":  # text of any length
+        X = X.astype(object)
     if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
         twice = X.columns[X.columns.duplicated()].unique().tolist()
         raise ValueError(f"X must have unique column names; duplicates are {twice[:20]}.")
@@ -132,6 +137,15 @@ def as_text(values: np.ndarray) -> np.ndarray:
     texts = np.empty(len(flat), dtype=object)
     texts[:] = flat
     return texts.reshape(values.shape)
+
+
+def _of_list(rows):
+    """A frame of dicts, an array of masked rows; another list or tuple as it is."""
+    if len(rows) and all(isinstance(row, Mapping) for row in rows):
+        return pd.DataFrame(list(rows))
+    if any(isinstance(row, np.ma.MaskedArray) and row.ndim for row in rows):
+        return _unmasked(np.ma.stack(rows))
+    return rows
 
 
 def _unmasked(X):

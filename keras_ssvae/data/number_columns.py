@@ -2,6 +2,7 @@
 
 import dataclasses
 import decimal
+import numbers
 import typing
 
 import numpy as np
@@ -36,7 +37,10 @@ class Numbers(Column):
 
     @classmethod
     def learn(cls, series: pd.Series, name: object) -> Column:
-        values = cls(series.dtype, False)._floats(series)
+        try:
+            values = cls(series.dtype, False)._floats(series)
+        except OverflowError as error:
+            raise ValueError(f"column {name!r} holds integers beyond {np.finfo(float).max:.1e}.") from error
         whole = series.dtype.kind in "iu"
         if not whole and (series.dtype == object or np.isnan(values).any()):
             known = values[~np.isnan(values)]
@@ -130,9 +134,9 @@ def _decimal(value, places):
 
 def _places(series, values):
     """The decimals of floats, (n,), if all of them have at most `MOST_PLACES`; None otherwise, and of two values or fewer."""
-    if series.dtype.kind != "f":
+    if series.dtype.kind != "f" and series.dtype != object:
         return None
-    single = getattr(series.dtype, "numpy_dtype", series.dtype)
+    single = np.dtype(float) if series.dtype == object else getattr(series.dtype, "numpy_dtype", series.dtype)
     known = values[np.isfinite(values)]
     own = known.astype(single)
     if len(np.unique(own[:1000])) <= 2:
@@ -141,26 +145,30 @@ def _places(series, values):
 
 
 def _exact(series):
-    """The known values of a column of whole numbers as integers of 64 bits; None where they are others."""
+    """The known values of a column of whole numbers as integers of 64 bits, or as Python's; None where they are others."""
     known = series.dropna()
     if known.dtype.kind in "iu":
         return known.to_numpy(dtype=getattr(known.dtype, "numpy_dtype", known.dtype))
-    values = pd.to_numeric(known).to_numpy() if known.dtype == object else np.empty(0)
-    return values if values.dtype.kind in "iu" else None
+    if known.dtype != object or not all(isinstance(value, numbers.Integral) for value in known):
+        return None
+    return np.array([int(value) for value in known], object)
 
 
 def _difference(exact, offset):
-    """Integers of 64 bits less an offset, as floats that are exact up to 2**53: by the higher and the lower half."""
+    """Integers less an offset, as floats that are exact up to 2**53; those of 64 bits by the higher and the lower half."""
+    if exact.dtype == object:
+        return (exact - offset).astype(float)
     low = 2**32 - 1
     return ((exact >> 32).astype(np.int64) - (offset >> 32)) * 2.0**32 + ((exact & low).astype(np.int64) - (offset & low))
 
 
 def _integers(numbers_, offset, dtype):
     """Floats plus an offset, all digits kept, as Python's integers in the range of a dtype, None where missing."""
-    info = np.iinfo(np.int64 if getattr(dtype, "kind", "O") == "O" else getattr(dtype, "numpy_dtype", dtype))
-    return np.array(
-        [None if v != v else int(min(max(offset + round(v), info.min), info.max)) for v in numbers_.tolist()], object
-    )
+    whole = [None if v != v else offset + round(v) for v in numbers_.tolist()]
+    if getattr(dtype, "kind", "O") != "O":
+        info = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
+        whole = [None if v is None else int(min(max(v, info.min), info.max)) for v in whole]
+    return np.array(whole, object)
 
 
 def has_long_integers(X: object) -> bool:

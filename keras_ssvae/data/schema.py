@@ -77,7 +77,7 @@ class Schema:
             raise ValueError(f"Complex data not supported: column {name!r} has dtype {series.dtype}.")
         try:
             values = column.numbers(series)
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"column {name!r} holds other values than in the fit: {error}.") from error
         is_short = isinstance(column, TruthValues) or isinstance(column, Levels) and len(column.levels) <= SHORT
         return values.astype(np.float16) if is_short else values
@@ -106,6 +106,12 @@ class Schema:
         if isinstance(X, pd.DataFrame):
             return result
         return self._wrap(result) if _is_polars(X) else result.to_numpy(dtype=getattr(X, "dtype", self.dtype))
+
+    @property
+    def _entry_names(self):
+        """What errors of `save` call the columns."""
+        names = self.names if self.names is not None else range(len(self.columns or ()))
+        return {} if self.columns is None else {"columns": [f"X[{name!r}]" for name in names]}
 
     def _check_loaded(self):
         require_keys("Schema", vars(self), {"container", "dtype", "names", "columns"})
@@ -147,6 +153,8 @@ class Schema:
 def _fill(given, filled):
     """A column with its gaps filled; one without gaps stays as it is."""
     missing = given.isna()
+    if given.dtype.kind == "f":  # Arrow, as polars, tells NaN from a gap
+        missing |= np.isnan(given.to_numpy(dtype=np.float64, na_value=np.nan))
     if not (missing & filled.notna()).any():
         return given
     if given.dtype != filled.dtype:
@@ -156,7 +164,7 @@ def _fill(given, filled):
 
 
 def _is_polars(X):
-    return type(X).__module__.partition(".")[0] == "polars"
+    return type(X).__module__.partition(".")[0] == "polars" and type(X).__name__ == "DataFrame"
 
 
 def as_frame(X: typing.Any) -> pd.DataFrame | None:

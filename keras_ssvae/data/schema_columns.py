@@ -4,6 +4,7 @@ To add a kind of column, add a class with `learn`, `numbers` and `values`, and a
 """
 
 import dataclasses
+import datetime
 import numbers
 import re
 import uuid
@@ -35,6 +36,8 @@ class Levels(Column):
     @classmethod
     def learn(cls, series: pd.Series, name: object) -> Column:
         is_category = isinstance(series.dtype, pd.CategoricalDtype)
+        if is_category and not len(series.dtype.categories):
+            return Identifiers(series.dtype)
         if is_category and (series.dtype.ordered or len(series.dtype.categories) <= MAX_LEVELS):
             return cls(series.dtype, series.dtype.categories.tolist(), bool(series.dtype.ordered))
         counts = series.astype(object).value_counts() if is_category else series.value_counts()
@@ -182,6 +185,13 @@ def _learn_objects(series, name):
 
 def _refuse_odd(known, name):
     """Raise where a value is no category."""
+    times = (datetime.date, datetime.time, datetime.timedelta, pd.Period)
+    if all(isinstance(value, times) for value in known):
+        kinds = {f"{type(v).__name__}{f' of {v.freqstr}' if isinstance(v, pd.Period) else ''}" for v in known}
+        raise TypeError(
+            f"column {name!r} mixes times of several kinds, {' and '.join(sorted(kinds))}; convert them to one, for example by "
+            "pd.to_datetime."
+        )
     for value in known:
         if isinstance(value, (complex, np.complexfloating)):
             raise ValueError(f"Complex data not supported: column {name!r} holds {value!r}.")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from keras_ssvae.data.column_base import GRIDS, Column, arrow_type
+from keras_ssvae.data.column_base import GRIDS, Column, arrow_type, objects_of
 from keras_ssvae.registry import register, require
 
 __all__ = []
@@ -25,6 +25,7 @@ class Dates(Column):
     is_day: bool = False  # whether the dates are Python objects without a time
     tail: str | None = None  # what ISO 8601 texts end in, such as "Z" or "+02:00", and "" where that is nothing
     is_local: bool = False  # whether the grid is that of the clocks of the zone, as that of midnights is
+    is_python: bool = False  # whether they are `datetime.datetime` objects, and not those of pandas
 
     @classmethod
     def learn(cls, series: pd.Series, name: object, format: str | None = None, tail: str | None = None) -> Column:
@@ -33,9 +34,10 @@ class Dates(Column):
             zone = getattr(series.dtype, "tz", None) or arrow_type(series.dtype, "tz")
             if series.dtype == object:
                 zone = getattr(series.dropna().iloc[0], "tzinfo", None)
-            column.zone = None if zone is None else str(zone)
+            column.zone = None if zone is None else _zone_name(zone, name)
+            column.is_python = _are_all(series, datetime.datetime)
         elif tail:
-            column.zone = "UTC" if tail[0] == "Z" else f"UTC{tail[:3]}:{tail[-2:]}"
+            column.zone = "UTC" if tail[0] == "Z" else f"UTC{tail[:3]}:{tail[3:].removeprefix(':') or '00'}"
         moments = column.numbers(series)
         column.grid = _grid(moments)
         if column.zone is not None:
@@ -45,8 +47,8 @@ class Dates(Column):
         return column
 
     def _check_loaded(self):
-        vars(self).setdefault("tail", None)  # the first files had neither
-        vars(self).setdefault("is_local", False)
+        for name, value in (("tail", None), ("is_local", False), ("is_python", False)):  # the first files had none of them
+            vars(self).setdefault(name, value)
         super()._check_loaded()
 
     def _clocks(self, moments):
@@ -72,6 +74,8 @@ class Dates(Column):
         if self.dtype.kind == "M":
             return dates.astype(self.dtype)
         moments = self._texts(dates) if self.format else dates.dt.date if self.is_day else dates
+        if self.is_python and not self.is_day:
+            moments = dates.dt.to_pydatetime()
         return moments.astype(object).where(dates.notna(), None).astype(self.dtype)
 
     def _texts(self, dates):
@@ -87,10 +91,15 @@ class Durations(Column):
     """A column of time differences, as seconds; they come back on the grid on which all were."""
 
     grid: float  # seconds
+    is_python: bool = False  # whether they are `datetime.timedelta` objects, and not those of pandas
 
     @classmethod
     def learn(cls, series: pd.Series, name: object) -> Column:
-        return cls(series.dtype, _grid(cls(series.dtype, 1.0).numbers(series)))
+        return cls(series.dtype, _grid(cls(series.dtype, 1.0).numbers(series)), _are_all(series, datetime.timedelta))
+
+    def _check_loaded(self):
+        vars(self).setdefault("is_python", False)  # the first files had it not
+        super()._check_loaded()
 
     def numbers(self, series: pd.Series) -> np.ndarray:
         plain = series if series.dtype.kind == "m" else pd.to_timedelta(series.astype(object))
@@ -98,7 +107,12 @@ class Durations(Column):
 
     def values(self, numbers_: np.ndarray) -> object:
         lengths = pd.Series(pd.to_timedelta(np.rint(numbers_ / self.grid) * self.grid, unit="s"))
-        return lengths.astype(object).where(lengths.notna(), None) if self.dtype == object else lengths.astype(self.dtype)
+        if self.dtype != object:
+            return lengths.astype(self.dtype)
+        objects = objects_of(lengths)
+        if not self.is_python:
+            return objects
+        return pd.Series([None if length is None else length.to_pytimedelta() for length in objects], dtype=object)
 
 
 @register
@@ -143,9 +157,9 @@ class TimesOfDay(Column):
         return cls(series.dtype, min(3600.0, _grid(cls(series.dtype, 1.0).numbers(series))))
 
     def numbers(self, series: pd.Series) -> np.ndarray:
-        times = series.astype(object)
+        times = objects_of(series)
         return np.array(
-            [np.nan if v is None or v != v else 3600.0 * v.hour + 60 * v.minute + v.second + v.microsecond / 1e6 for v in times]
+            [np.nan if v is None else 3600.0 * v.hour + 60 * v.minute + v.second + v.microsecond / 1e6 for v in times], float
         )
 
     def values(self, numbers_: np.ndarray) -> object:
@@ -157,6 +171,23 @@ def _clock(seconds):
     """A time of day; the last one before midnight where it is later."""
     micros = min(max(round(seconds * 1e6), 0), 86_400 * 10**6 - 1)
     return (datetime.datetime.min + datetime.timedelta(microseconds=micros)).time()
+
+
+def _are_all(series, kind):
+    """Whether all values of a column of objects are of this class itself."""
+    return series.dtype == object and all(type(value) is kind for value in series.dropna())
+
+
+def _zone_name(zone, column):
+    """What pandas calls a time zone, of a column of this name; a TypeError if it has no name for it."""
+    try:
+        pd.Timestamp(0, tz=str(zone))
+    except (KeyError, ValueError) as error:
+        raise TypeError(
+            f"column {column!r} has the time zone {zone!r}, which cannot be found by name; convert it to one that can, as "
+            "`dt.tz_convert('Europe/Berlin')` does."
+        ) from error
+    return str(zone)
 
 
 def _seconds(moments):
@@ -181,7 +212,7 @@ def _grid(seconds):
     return next((grid for grid in GRIDS[:-1] if np.all(micros % (grid * 1e6) == 0)), GRIDS[-1])
 
 
-ISO = re.compile(r"\d{4}-\d\d-\d\d(?P<t>[T ])\d\d:\d\d(?P<s>:\d\d)?(?P<f>[.,]\d+)?(?P<tail>Z|[+-]\d\d:?\d\d)?")
+ISO = re.compile(r"\d{4}-\d\d-\d\d(?P<t>[T ])\d\d:\d\d(?P<s>:\d\d)?(?P<f>[.,]\d+)?(?P<tail>Z|[+-]\d\d(:?\d\d)?)?")
 
 
 def iso_format(texts: pd.Series) -> tuple[str, str] | None:
@@ -202,8 +233,9 @@ def date_format(texts: pd.Series) -> str | None:
     """The format in which all texts are dates with a day, or None."""
     first = str(texts.iloc[0])
     for day_first in _day_orders(first):
-        guess = pd.tseries.api.guess_datetime_format(first, dayfirst=day_first)
-        if guess and "%d" in guess and "%z" not in guess and pd.to_datetime(texts, format=guess, errors="coerce").notna().all():
+        guess = pd.tseries.api.guess_datetime_format(first, dayfirst=day_first) or ""
+        is_day = "%d" in guess and "%z" not in guess.lower()  # a day, on clocks of no zone
+        if is_day and pd.to_datetime(texts, format=guess, errors="coerce").notna().all():
             return guess
     return None
 

@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -26,7 +27,7 @@ from keras_ssvae.data.rows import LazyRows
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
 from keras_ssvae.data.validation import check_X
-from keras_ssvae.estimators.consistent import consistent
+from keras_ssvae.estimators.consistent import FLOAT_ERRORS, consistent
 from keras_ssvae.estimators.exporting import ExportMixin
 from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.estimators.loading import restore, saved_attributes
@@ -201,6 +202,7 @@ class GenerativeEstimator(SamplingMixin, ExportMixin, BaseEstimator):
         """
         return self._fit(X, y, sample_weight, warm=hasattr(self, "network_"), classes=classes, one_pass=True)
 
+    @np.errstate(**FLOAT_ERRORS)
     def _fit(self, X, y, sample_weight, *, warm, **given):
         """The four steps of every fit, of the estimator as it is at the first; until the last, it stays as it is."""
         check_threads()

@@ -4,9 +4,14 @@ import functools
 import typing
 from collections.abc import Callable
 
+import numpy as np
+
 __all__ = []
 
 M = typing.TypeVar("M", bound=Callable)
+
+FLOAT_ERRORS: dict = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+"""NumPy's own settings, for fits and questions of users who made it raise: an exp that vanishes is no error here."""
 
 
 def consistent(method: M) -> M:
@@ -17,6 +22,7 @@ def consistent(method: M) -> M:
     """
 
     @functools.wraps(method)
+    @np.errstate(**FLOAT_ERRORS)
     def answer(self, *args, **kwargs):
         return method(self._snapshot(), *args, **kwargs)
 

@@ -162,7 +162,8 @@ def _check_weights(packed):
 def _network(estimator, seed, weights):
     """The network with its weights; it is not made larger than these."""
     most = max((max(w.shape, default=0) for w in weights), default=0)
-    levels = [group.n_levels for group in estimator.table_.groups_ if estimator.table_.is_code(group)]
+    # between n levels in order are n - 1 thresholds
+    levels = [group.n_levels - 1 for group in estimator.table_.groups_ if estimator.table_.is_code(group)]
     require(max(estimator._fitted_params["latent_dim"], *levels, 0) <= most, "weights are narrower than what they read")
     with limited_variables(sum(w.nbytes for w in weights)):
         network = estimator._rebuild_network(seed)

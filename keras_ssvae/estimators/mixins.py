@@ -337,12 +337,22 @@ class LabelPredictorMixin(ClassifierMixin):
         weight = check_weight(sample_weight, predicted)[known]
         if not weight.any():
             raise ValueError("sample_weight must be positive for at least one row with a label; all of theirs are zero.")
-        return accuracy_score(truth, predicted[known], sample_weight=weight)
+        return _accuracy(truth, predicted[known], weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = False
         return tags
+
+
+def _accuracy(truth, predicted, weight):
+    """The share of labels that were predicted. scikit-learn compares numbers and text; here all that can be a label."""
+    kind, known = map(pd.api.types.infer_dtype, (truth, predicted))
+    if truth.dtype != object or kind == "string":
+        return accuracy_score(truth, predicted, sample_weight=weight)
+    if kind != known:
+        raise ValueError(f"y must hold labels of the kind that was fitted, {known}; got {kind}, such as {truth[0]!r}.")
+    return float(np.average([bool(a == b) for a, b in zip(truth, predicted, strict=True)], weights=weight))
 
 
 @estimator

@@ -104,7 +104,9 @@ class TargetMixin(FeaturesMixin, RegressorMixin):
         weight = check_weight(sample_weight, predicted)[known]
         if not weight.any():
             raise ValueError("sample_weight must be positive for at least one row with a target; all of theirs are zero.")
-        return r2_score(codec.known(y), predicted[known], sample_weight=weight)
+        target = codec.known(y)
+        unit = np.ldexp(1.0, np.frexp(np.abs(target).max())[1] - 1)  # or squares might leave the range of floats
+        return r2_score(target / unit, predicted[known] / unit, sample_weight=weight)
 
     def _names_beside(self):
         return ["target"]

@@ -27,7 +27,7 @@ def regressors(n_columns: int) -> dict[str, Callable]:
     experts: dict[str, Callable] = {f"ridge, alpha={alpha:g}": _ridge(alpha) for alpha in (1.0, 10.0, 100.0)}
     experts["random forest"] = _trees(RandomForestRegressor)
     experts["extra trees"] = _trees(ExtraTreesRegressor)
-    experts["support vectors"] = lambda x, t, weight: SVR().fit(x, t, sample_weight=weight)
+    experts["support vectors"] = _support_vectors
     for k in (5, 15):
         experts[f"{k} neighbors"] = _neighbors(k)
     experts["Gaussian process"] = lambda x, t, weight: GaussianProcess(1).fit(x, t, weight)
@@ -42,6 +42,12 @@ def _ridge(alpha):
 
 def _trees(cls):
     return lambda x, t, weight: cls(N_TREES, random_state=0).fit(x, t, sample_weight=weight)
+
+
+def _support_vectors(x, t, weight):
+    machine = SVR()
+    machine.random_state = 0  # it has no such parameter, and would draw from NumPy's global generator
+    return machine.fit(x, t, sample_weight=weight)
 
 
 def _neighbors(k):

@@ -27,7 +27,7 @@ def write_atomically(path: str | os.PathLike, write: Callable[[typing.BinaryIO],
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, bytes or path-like
         The file.
     write : callable
         Called with the new file, open for reading and writing in binary.
@@ -39,13 +39,14 @@ def write_atomically(path: str | os.PathLike, write: Callable[[typing.BinaryIO],
     OSError
         As the system says, for a folder or where there is no room.
     """
-    path = os.path.realpath(path)
+    path = os.fsdecode(os.path.realpath(path))
     before = _state(path)
     if before is not None and stat.S_ISFIFO(before.st_mode):
         if _given_to_reader(path, write):
             return
         warnings.warn(f"Nobody reads the pipe {path!r}: it is replaced by a file.", stacklevel=4)
     folder, temporary = os.path.dirname(path), temporary_path(path)
+    os.stat(folder)  # whose name errors tell, rather than a temporary one
     mode = 0o666 if before is None else 0o600  # less the user's umask, as the system does by itself
     handle = _nameless(folder, mode)
     is_nameless = handle is not None

@@ -59,6 +59,8 @@ class Reader:
         match tag:
             case "array":
                 return self._array(content)
+            case "bytes":
+                return bytes.fromhex(_checked(content, str))
             case "categories":
                 categories, ordered = content
                 return pd.CategoricalDtype(self.value(categories), _checked(ordered, bool))
@@ -73,7 +75,8 @@ class Reader:
                 return _checked(frame, pd.DataFrame).set_index(_checked(index, pd.Index))
             case "index":
                 names, values, dtype = self.value(content)
-                return pd.Index(_checked(values, list), dtype=dtype).set_names(_checked(names, list))
+                index = pd.Index(_checked(values, list), dtype=dtype, tupleize_cols=dtype is None)
+                return index.set_names(_checked(names, list))
             case "interval":
                 return pd.Interval(*self.value(content))
             case "decimals":

@@ -61,6 +61,8 @@ class Writer:
             return value
         if isinstance(value, os.PathLike):
             return os.fspath(value)
+        if isinstance(value, bytes) and not isinstance(value, np.generic):
+            return {"bytes": value.hex()}
         if isinstance(value, list):
             return [self.tree(v, where) for v in value]
         if isinstance(value, dict):
@@ -73,7 +75,7 @@ class Writer:
             return {"scalar": self._array(np.asarray(value), where)}
         written = self._of_pandas(value, where) or self._of_classes(value, where) or self._of_keras(value, where)
         if written is None:
-            raise TypeError(f"save cannot write {where} = {value!r} as data; set it to None or use pickle.")
+            raise _refused(where, value)
         return written
 
     def _of_pandas(self, value, where):
@@ -112,11 +114,18 @@ class Writer:
     def _of_classes(self, value, where):
         name = registered_name(type(value))
         if name is not None and not isinstance(value, BaseEstimator):
-            return {"part": [name, self.tree(value.__dict__, where)]}
+            return {"part": [name, {"dict": [[key, self._attribute(value, key, where)] for key in vars(value)]}]}
         if not isinstance(value, BaseEstimator) or name is None and sklearn_class(type(value).__name__) is not type(value):
             return None
         state = [[key, self.tree(part, f"{where}.{key}")] for key, part in state_of(value).items()]
         return {"estimator": [type(value).__module__, name or type(value).__name__, {"dict": state}]}
+
+    def _attribute(self, owner, name, where):
+        """An attribute of a registered object, which may say in ``_entry_names`` what errors call the entries of a list."""
+        value, names = getattr(owner, name), getattr(owner, "_entry_names", {})
+        if name not in names:
+            return self.tree(value, f"{where}.{name}")
+        return [self.tree(entry, called) for entry, called in zip(value, names[name], strict=True)]
 
     def _of_keras(self, value, where):
         own = type(value).__module__.startswith("keras.")
@@ -131,15 +140,23 @@ class Writer:
                 check_config(config)
                 return {"layer": config}
         except (TypeError, ValueError, NotImplementedError) as error:  # layers that Keras cannot find by name, or code
-            raise TypeError(f"save cannot write {where} = {value!r} as data; set it to None or use pickle.") from error
+            raise TypeError(
+                f"save cannot write {where} = {value!r} as data; leave it out, convert it, or use pickle."
+            ) from error
         return None
 
     def _array(self, value, where):
         if value.dtype == object:
             return {"objects": [self.tree(v, where) for v in value.tolist()]}
+        if value.dtype.kind == "V":  # records, and bfloat16, which NumPy writes as mere bytes
+            raise TypeError(f"save cannot write {where}, an array of {value.dtype}, as data; use another dtype or pickle.")
         buffer = io.BytesIO()
         np.save(buffer, value, allow_pickle=False)
         return {"array": self._member("npy", buffer.getvalue())}
+
+
+def _refused(where, value):
+    return TypeError(f"save cannot write {where} = {value!r} as data; leave it out, convert it, or use pickle.")
 
 
 def _dtype_name(dtype):

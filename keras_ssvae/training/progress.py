@@ -16,6 +16,7 @@ from keras_ssvae.training.step import TrainingStep
 __all__ = ["DivergenceError", "DivergenceWarning", "FitInterrupted"]
 
 RISEN = 10.0  # times the loss of the first step, and a nat: no term that is phased in makes so much of it
+LARGE = 1e3  # a weight that is none of a network that has learned anything of scaled rows
 
 
 class DivergenceError(ArithmeticError):
@@ -72,6 +73,9 @@ class StageProgress:
         Called with the progress after every epoch of which the weights are known.
     tell : function or None, default=None
         Called with the means of every epoch.
+    is_finite : function or None, default=None
+        Whether the loss is finite with the weights as they are. Asked where some are so large that the last step of an epoch,
+        which no loss has seen, may have made them useless.
 
     Attributes
     ----------
@@ -86,8 +90,10 @@ class StageProgress:
     def __init__(
         self, step: TrainingStep, monitor: str = "loss", patience: int | None = None,
         keep: Callable[[StageProgress], None] | None = None, tell: Callable[[dict], None] | None = None,
+        is_finite: Callable[[], bool] | None = None,
     ):  # fmt: skip
         self.step, self.monitor, self.patience, self._keep, self._tell = step, monitor, patience, keep, tell
+        self._is_finite = is_finite
         self.record: dict[str, list[float]] = {}
         self.weights = step.network.get_weights()
         self.best, self.best_weights, self.waited = math.inf, self.weights, 0
@@ -99,7 +105,7 @@ class StageProgress:
 
     def end_epoch(self, means: dict[str, float]) -> bool:
         """Take down the means of an epoch; whether the stage is to stop here."""
-        if self.step.fault is not None or not self.step.is_ahead and self.step.has_diverged():
+        if self.step.fault is not None or not self.step.is_ahead and (self.step.has_diverged() or self._has_overflown()):
             return True
         for name, value in means.items():
             self.record.setdefault(name, []).append(value)
@@ -114,6 +120,14 @@ class StageProgress:
         if self._keep is not None:
             self._keep(self)
         return self.is_over
+
+    def _has_overflown(self):
+        weights = self.step.network.trainable_variables
+        if self._is_finite is None or max(np.abs(w.numpy()).max(initial=0) for w in weights) < LARGE:
+            return False
+        if not self._is_finite():
+            self.step.fault = "the loss after the last step"
+        return self.step.fault is not None
 
     @property
     def is_over(self) -> bool:

@@ -13,6 +13,7 @@ from keras_ssvae._compat.keras import isolated_seed, noting_changes
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.data.samplers import BatchSampler
 from keras_ssvae.data.streaming import StreamingSampler
+from keras_ssvae.networks import inference
 from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.stages import Stage
 from keras_ssvae.nn import backbones
@@ -32,6 +33,7 @@ EAGER_STEPS_IF_SHARED = 5  # the same, where later fits use the graph again
 GRAPH_STEPS = 1000  # below, compiling with XLA (about 3 s) costs more than it saves
 OF_RANK = 1_000_003  # times its number, what tells the augmentation of a worker from that of others
 ENOUGH_LABELS = 50  # held-out labels from which on a label metric is less noisy than it is useful
+JUDGED = 32  # rows whose loss says whether large weights are of use
 
 
 class TrainingData(typing.Protocol):
@@ -147,7 +149,7 @@ class _Run:
         settable = (step.steps_done, step.given_rate) if is_watched else None
         make = functools.partial(make_optimizer, config.optimizer, rate, until, stage.opposed, settable)
         step.prepare(stage, execution, make, total_steps, chunk_epochs)
-        progress, held_out = self._progress()
+        progress, held_out = self._progress(rows)
         if config.group is not None:
             done, size = (len(self.records), progress.epochs), (len(rows), step.network.count_params(), total_steps)
             config.group.agree("stage, epochs done, rows, weights, steps to come, seed", *done, *size, config.seed)
@@ -171,7 +173,7 @@ class _Run:
         self.records.append(progress.record)
         self.progress = None
 
-    def _progress(self):
+    def _progress(self, rows):
         """The progress of the stage that is prepared, and what it is judged by; as it was, where the fit goes on here."""
         config, monitor, patience, chunks = self.config, "loss", None, None
         if self.held_out is not None:
@@ -180,7 +182,8 @@ class _Run:
             chunks = held_out_chunks(rows, weight, by_label, config.batch_size)
             if config.early_stopping:
                 monitor, patience = f"val_{self.network.label_term}" if by_label else "val_loss", config.n_iter_no_change
-        self.progress = StageProgress(self.step, monitor, patience, self._keep, self.report.epoch)
+        is_finite = functools.partial(_is_finite, self.network, rows[:JUDGED])
+        self.progress = StageProgress(self.step, monitor, patience, self._keep, self.report.epoch, is_finite)
         if self.state is not None:
             _assign(self.step.variables(), self.state.variables)
             self.step.first_loss = self.state.first_loss
@@ -222,6 +225,12 @@ class _Run:
 def _assign(variables, values):
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def _is_finite(network, rows):
+    """Whether the loss of rows is."""
+    terms = inference.run(network, inference.row_terms, rows, once=True)
+    return all(np.isfinite(values).all() for values in terms.values())
 
 
 def _likely_cause(config, network, rows):

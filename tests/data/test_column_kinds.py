@@ -381,3 +381,10 @@ def test_a_column_of_a_table_on_a_grid_comes_back_as_it_was():
     np.testing.assert_allclose(table.numbers(table.encode(shares).x), shares, atol=1e-6)
     with pytest.raises(ValueError, match="values between 0 and 1; column 1 of X has values from -1"):
         fitted(shares, {1: "discretized"})
+
+
+def test_the_least_numbers_are_standardised():
+    X = np.array([[0.0], [1.0], [3.0]]) * 2.0**-1074
+    center, scale = standardisation(X, np.ones(3))
+    np.testing.assert_array_equal(center, 2.0**-1074)
+    assert scale > 0 and np.isfinite(X / scale).all()

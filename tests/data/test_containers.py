@@ -54,6 +54,22 @@ def test_masked_cells_are_missing_and_the_others_as_they_were(dtype):
     assert read[1].tolist() == values[1].tolist()
 
 
+@pytest.mark.parametrize("rows", [list, tuple])
+def test_masks_of_rows_in_a_list_are_read(rows):
+    masked = np.ma.masked_array(X, X == 5.0)
+    read = opened(rows(masked))
+    np.testing.assert_array_equal(read, np.where(X == 5.0, np.nan, X))
+
+
+def test_dicts_are_rows():
+    pd.testing.assert_frame_equal(opened([{"a": 1.0, "b": 2.0}, {"a": 3.0}, {"b": 6.0, "a": 5.0}]), FRAME)
+
+
+def test_text_of_any_length_is_objects():
+    given = np.array([["a", "bcd"]], np.dtypes.StringDType())
+    assert opened(given).tolist() == [["a", "bcd"]] and opened(given).dtype == object
+
+
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [

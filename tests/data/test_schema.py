@@ -3,8 +3,10 @@
 import datetime
 import warnings
 
+import dateutil.tz
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from columns import BERLIN, COLUMNS, EAST, WITHOUT_GAPS, WORDS, N, objects, texts, with_gaps
 
@@ -396,6 +398,16 @@ REFUSED = {
     "dict": (objects([{}, 1]), TypeError, r"column 'odd' holds \{\} of type dict; every argument must be a string, .* number"),
     "list": (objects([[1], "a"]), TypeError, r"column 'odd' holds \[1\] of type list"),
     "bytes of a set": (objects([{1}, None]), TypeError, r"column 'odd' holds \{1\} of type set.*`astype\(str\)`"),
+    "times of several kinds": (
+        objects([datetime.time(1), datetime.date(2020, 1, 1)]),
+        TypeError,
+        "column 'odd' mixes times of several kinds, date and time",
+    ),
+    "periods of several lengths": (
+        objects([pd.Period("2020", "Y"), pd.Period("2020-01", "M")]),
+        TypeError,
+        "column 'odd' mixes .* Period of M and Period of Y",
+    ),
     "sparse": (pd.arrays.SparseArray([0, 1]), TypeError, "Sparse data was passed: column 'odd' .* `.sparse.to_dense"),
 }
 
@@ -433,6 +445,15 @@ def test_fill_fills_gaps_and_leaves_all_else(index):
     pd.testing.assert_frame_equal(filled[known], frame[known])
     for name in frame:
         assert filled[name].tolist() == expected[name].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "Float64", "double[pyarrow]"])
+def test_nan_is_a_gap_that_is_filled(dtype):
+    column = pd.Series([1.5, np.nan], dtype="float64").astype(dtype)
+    if dtype == "double[pyarrow]":
+        column = pd.Series(pd.arrays.ArrowExtensionArray(pa.array([1.5, np.nan])))
+    filled = Schema().fit(one(column)).fill(one(column), np.full((2, 1), 1.5))["c"]
+    assert filled.tolist() == [1.5, 1.5] and filled.dtype == column.dtype
 
 
 def test_a_column_without_gaps_is_the_users():
@@ -513,6 +534,62 @@ def test_long_integers_keep_all_digits(base, dtype):
     np.testing.assert_array_equal(numbers[:3], [3, 0, 7])
     written = schema.write(numbers[:3, None])["id"]
     assert written.tolist() == values[:3].tolist() and written.dtype == column.dtype
+
+
+def test_integers_of_any_length_keep_all_digits():
+    values = objects([2**70 + 3, 2**70, None, 2**70 + 7])
+    schema = Schema().fit(one(values))
+    numbers = schema.read(one(values))
+    np.testing.assert_array_equal(numbers[:, 0], [3, 0, np.nan, 7])
+    assert schema.write(numbers)["c"].tolist() == values.tolist()
+    with pytest.raises(ValueError, match="column 'c' holds other values than in the fit: .* too large"):
+        schema.read(one(objects([10**400])))
+    with pytest.raises(ValueError, match=r"column 'c' holds integers beyond 1\.8e\+308"):
+        Schema().fit(one(objects([10**400, 1])))
+
+
+@pytest.mark.parametrize(
+    ("series", "kind"),
+    [
+        ("moments", datetime.datetime),
+        ("moments in a zone", datetime.datetime),
+        ("durations", datetime.timedelta),
+        ("timestamps", pd.Timestamp),
+    ],
+)
+def test_times_come_back_as_the_objects_they_were(series, kind):
+    gappy = with_gaps(series)[0]
+    schema = Schema().fit(one(gappy))
+    back = schema.write(schema.read(one(gappy)))["c"]
+    assert {type(value) for value in back.dropna()} == {kind}
+
+
+def test_a_zone_without_a_name_is_refused_by_that_of_the_column():
+    zone = dateutil.tz.tzoffset(None, 3600)
+    for series in (
+        pd.Series(pd.date_range("2020-01-01", periods=3, tz=zone)),
+        objects([datetime.datetime(2020, 1, 1, tzinfo=zone)]),
+    ):
+        with pytest.raises(TypeError, match="column 'c' has the time zone tzoffset.*tz_convert"):
+            Schema().fit(one(series))
+
+
+def test_text_that_names_a_zone_is_no_date():
+    texts_ = pd.Series([f"2020-01-{day:02d} 12:00:00 UTC" for day in range(1, 13)])
+    schema = Schema().fit(one(texts_))
+    assert schema.write(schema.read(one(texts_)))["c"].tolist() == texts_.tolist()
+
+
+def test_categories_without_one_are_missing_everywhere():
+    frame = one(pd.Series(pd.Categorical([None, None])))
+    schema = Schema().fit(frame)
+    assert type(schema.columns[0]) is Identifiers
+    pd.testing.assert_frame_equal(schema.write(schema.read(frame)), frame)
+
+
+def test_money_of_objects_keeps_its_decimals():
+    schema = Schema().fit(one(COLUMNS["money objects"][0]))
+    assert schema.write(np.array([[1.23456]]))["c"].tolist() == [1.23]
 
 
 def test_long_integers_without_a_sign():

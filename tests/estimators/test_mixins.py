@@ -1,5 +1,7 @@
 """What `transform` gives of models whose latent variables leave the class out, and what `inverse_transform` makes of it."""
 
+import datetime
+import decimal
 import pickle
 
 import numpy as np
@@ -106,3 +108,32 @@ def test_a_classifier_behind_it_in_a_pipeline_sees_the_class():
         scores[representation] = pipeline.score(X_test, y_test)
     assert scores["features"] > 0.85
     assert scores["features"] > scores["style"] + 0.2
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [datetime.date(2024, 1, day) for day in (1, 2, 3)],
+        [decimal.Decimal(1), decimal.Decimal(2), decimal.Decimal(3)],
+        [2**70, 2**70 + 1, 2**70 + 2],
+        [("cat", 1), ("dog", 1), ("owl", 2)],
+    ],
+    ids=["dates", "decimals", "long integers", "tuples"],
+)
+def test_any_labels_are_scored(labels, rows):
+    X, y = rows
+    names, others = (np.full(len(X), None) for _ in range(2))
+    names[:30] = y[:30]
+    others[:30] = [labels[LABELS.tolist().index(label)] for label in y[:30]]
+    models = [make(ks.SemiSupervisedVAE, epochs=5).fit(X, given) for given in (names, others)]
+    for given in (names, others):
+        given[:10] = given[:10][::-1].copy()  # or all scores were one
+    scores = [model.score(X, given, np.arange(90)) for model, given in zip(models, (names, others), strict=True)]
+    assert scores[0] == scores[1] < 1
+
+
+def test_labels_of_another_kind_are_not_scored(rows):
+    X, y = rows
+    model = make(ks.SemiSupervisedVAE, epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="kind that was fitted, string; got date"):
+        model.score(X, np.where(y == "cat", datetime.date(2024, 1, 1), None))

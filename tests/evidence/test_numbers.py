@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.optimize
+from instances import states_of_generators
 from scipy.stats import multivariate_normal
 
 from keras_ssvae.data.rows import PreparedRows
@@ -50,6 +51,15 @@ def test_a_process_finds_the_column_that_matters():
     process = GaussianProcess(3).fit(x[:60], t[:60], np.ones(60))
     assert np.exp(process.theta[3]) < 0.5 * np.exp(process.theta[4:]).min()
     assert np.mean((process.predict(x[60:]) - t[60:]) ** 2) < 0.1
+
+
+def test_the_users_generators_do_not_move():
+    x, t, _ = task(n=20)
+    for seed, (name, fit) in enumerate(regressors(3).items()):
+        np.random.seed(seed)
+        states = states_of_generators()
+        fit(x, t, np.ones(20)).predict(x)
+        assert states_of_generators() == states, name
 
 
 def test_all_know_more_than_the_mean_and_the_best_weighs_most():

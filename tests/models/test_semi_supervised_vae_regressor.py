@@ -282,6 +282,14 @@ def test_sample_weight_of_the_score(fitted, rows):
         fitted.score(X, np.full(90, np.nan))
 
 
+@pytest.mark.parametrize("scale", [2.0**500, 2.0**-600], ids=["large", "small"])
+def test_the_score_has_no_unit(scale, fitted, rows):
+    X, t, _ = rows
+    scaled = make(Regressor).fit(X, t * scale)
+    np.testing.assert_array_equal(scaled.predict(X), make(Regressor).fit(X, t).predict(X) * scale)
+    assert scaled.score(X, t * scale) == make(Regressor).fit(X, t).score(X, t) < 1
+
+
 def test_several_targets_are_refused(rows):
     X, t, _ = rows
     with pytest.raises(ValueError, match="y should be a 1d array"):

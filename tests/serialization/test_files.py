@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import os
-import random
 import select
 import signal
 import socket
@@ -14,8 +13,8 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pytest
+from instances import states_of_generators
 
 import keras_ssvae
 from keras_ssvae.serialization import files
@@ -39,6 +38,17 @@ def folder(request, tmp_path, monkeypatch):
 
 def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_path_may_be_bytes(folder):
+    write(os.fsencode(folder / "m\u00f6del"))
+    assert (folder / "m\u00f6del").stat().st_size
+
+
+def test_errors_tell_the_folder_that_is_missing(folder):
+    with pytest.raises(FileNotFoundError) as raised:
+        write(folder / "none" / "file")
+    assert raised.value.filename == str(folder / "none")
 
 
 def test_a_new_file_has_the_mode_of_any_other(folder):
@@ -219,6 +229,6 @@ def test_nothing_of_the_process_is_touched(folder, monkeypatch):
         pytest.fail("the umask is that of all threads")
 
     monkeypatch.setattr(os, "umask", fail)
-    before = dict(os.environ), list(warnings.filters), random.getstate(), np.random.get_state()[1].tobytes()
+    before = dict(os.environ), list(warnings.filters), *states_of_generators()
     write(folder / "file")
-    assert (dict(os.environ), list(warnings.filters), random.getstate(), np.random.get_state()[1].tobytes()) == before
+    assert (dict(os.environ), list(warnings.filters), *states_of_generators()) == before

@@ -64,6 +64,22 @@ def test_a_weight_that_is_not_finite_is_found_after_the_last_step():
         train(Mean(start=1e19), learning_rate=1e38, epochs=1)
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_weights_that_are_finite_and_of_no_use_are_found_after_the_last_step(epochs):
+    """An epoch is a step, and the last one goes so far that the square of the weight is none of single precision."""
+    rates = iter([0.1] * (epochs - 1) + [1e25])
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: next(rates))
+    if epochs == 1:
+        with pytest.raises(ks.DivergenceError, match=r"epoch 1 of 1: the loss after the last step is not finite"):
+            train(Mean(), epochs=1, callbacks=[schedule])
+    else:
+        network = Mean()
+        with pytest.warns(ks.DivergenceWarning, match=r"epoch 3 of 3: the loss after the last step is not finite.* of epoch 2"):
+            history = train(network, epochs=3, callbacks=[schedule])
+        assert len(history) == 2
+        np.testing.assert_allclose(network.w, descent([0.1, 0.1])[-1], rtol=1e-5)
+
+
 def test_moments_that_are_not_finite_would_stop_all_learning_in_silence():
     with pytest.raises(ks.DivergenceError, match=r"a moment of the gradients is not finite"):
         train(Mean(start=-1e19), optimizer=FlatAdamW(0.1), epochs=1, jit_compile=False)
