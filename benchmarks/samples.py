@@ -60,7 +60,7 @@ def shapes(real, made):
     alike = []
     for name in real:
         if is_number(real[name]):
-            alike.append(1 - ks_2samp(real[name].dropna(), made[name].dropna()).statistic)
+            alike.append(1 - ks_2samp(real[name].dropna(), made[name].dropna(), method="asymp").statistic)
         else:
             alike.append(overlap(real[name], made[name]))
     return np.array(alike)
