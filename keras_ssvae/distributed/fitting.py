@@ -58,13 +58,14 @@ def fit(
     model : GenerativeEstimator
         It stays as it is. Its `batch_size` is that of all workers.
     X, y : as in its `fit`
-        A folder must be found by the same path on all machines; rows in memory are sent to all. A tf.data.Dataset cannot be
-        sent: pass a function that makes it and iterates over it.
+        A folder must be found by the same path on all machines, or be an address, as "s3://bucket/rows"; rows in memory are
+        sent to all. A tf.data.Dataset cannot be sent: pass a function that makes it and iterates over it.
     num_workers : int
         Processes.
     checkpoints : str or path-like, default=None
-        Folder that all machines reach, where the state is kept, every `checkpoint_minutes`, for workers that are started again,
-        and for a second call after the first was lost. None: `model.checkpoint`, or starting again means from the beginning.
+        Folder that all machines reach, or an address as "s3://bucket/run1", where the state is kept, every
+        `checkpoint_minutes`, for workers that are started again, and for a second call after the first was lost. None:
+        `model.checkpoint`, or starting again means from the beginning.
     max_failures : int, default=0
         How often all workers are started again after one was lost.
     resources_per_worker : dict, default=None
