@@ -10,7 +10,7 @@ import warnings
 
 import tensorflow as tf
 
-from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, on_all_machines, resources, start, stop
+from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, on_all_machines, one_line, resources, start, stop
 from keras_ssvae.distributed.workers import free_addresses, group
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.seeding import derive_seeds
@@ -42,7 +42,9 @@ class FittingWorker:
         except OF_OTHERS as error:
             if len(addresses) == 1:
                 raise
-            return "lost", f"{type(error).__name__}: {error}"[:500]
+            if isinstance(error, tf.errors.DeadlineExceededError):
+                return "lost", f"worker {rank} waited for another for {settings['timeout']:g} seconds"
+            return "lost", one_line(error)
         return "fitted", model if rank == 0 else None
 
 
@@ -69,7 +71,8 @@ def fit(
     max_failures : int, default=0
         How often all workers are started again after one was lost.
     resources_per_worker : dict, default=None
-        Of each worker, in Ray's names; None is ``{"CPU": 1}``. A worker computes with as many threads as it has CPUs.
+        Of each worker, in Ray's names; None is ``{"CPU": 1}``. A worker computes with as many threads as it has CPUs, and sees
+        no GPU but those that it asks for, as ``{"CPU": 4, "GPU": 1}``.
     micro_batches, local_steps, timeout
         As in `keras_ssvae.distributed.group`.
     **given
@@ -136,6 +139,6 @@ def _attempt(ray, num_workers, options, shared):
             fitted = value if value is not None else fitted
         return fitted, None
     except ray.exceptions.RayActorError as error:
-        return None, " ".join(str(error).split())[:500]
+        return None, one_line(error)
     finally:
         stop(ray, actors)

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import time
 import typing
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 from keras_ssvae.data.files import Files, csv_blocks, files_of, parquet_file
 from keras_ssvae.data.folders import Folder, is_part, open_folder
 from keras_ssvae.data.sources import BLOCK_ROWS
-from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, on_all_machines, resources, start, stop
+from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, on_all_machines, one_line, resources, start, stop
 
 __all__ = ["predict"]
 
@@ -153,7 +154,7 @@ class AnsweringWorker:
 def predict(
     model: typing.Any, X: str | os.PathLike, out: str | os.PathLike, *, methods: Sequence[str] = ("predict_proba",),
     num_workers: int, keys: Sequence[str] | None = None, rows_per_file: int = 100_000, block_rows: int = BLOCK_ROWS,
-    max_failures: int = 0, resources_per_worker: dict[str, float] | None = None, verbose: int = 0,
+    max_failures: int = 0, resources_per_worker: dict[str, float] | None = None, timeout: float = 3600.0, verbose: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
     """Answers about all rows of a folder, as Parquet files, by processes on the machines of a Ray cluster.
 
@@ -180,9 +181,11 @@ def predict(
     block_rows : int, default=8192
         Rows in memory.
     max_failures : int, default=0
-        How many workers may be lost, and are replaced.
+        How many workers may be lost, or hang, and are replaced.
     resources_per_worker : dict, default=None
         As in `keras_ssvae.distributed.fit`.
+    timeout : float, default=3600
+        Seconds that a worker may take for a file of answers before it is said to hang; 0 waits for ever.
     verbose : int, default=0
         With 1 a bar shows how many files are done.
 
@@ -208,7 +211,8 @@ def predict(
         ray, count = connected_ray(), min(num_workers, len(left))
         arguments = [ray.put(model), files, folder, *asked, block_rows]
         with tqdm(total=len(pieces), initial=len(done), disable=not verbose, unit="file") as bar:
-            for piece, rows, number in _answered(ray, left, count, resources(resources_per_worker), arguments, max_failures):
+            options = resources(resources_per_worker)
+            for piece, rows, number in _answered(ray, left, count, options, arguments, max_failures, timeout):
                 done[piece] = rows, number
                 bar.update()
     return pd.DataFrame([(p.answers, *done[p]) for p in pieces], columns=["file", "rows", "worker"])
@@ -240,30 +244,40 @@ def _begun(model, files, out, rows_per_file, methods, keys):
     return pieces, there
 
 
-def _answered(ray, left, count, options, arguments, max_failures):
+def _answered(ray, left, count, options, arguments, max_failures, timeout):
     """(piece, rows, number of the worker), as they are done."""
-    failures, working = 0, {}
+    reasons, working = list[str](), {}
     actors = start(ray, AnsweringWorker, count, options, *arguments)
+
+    def ask(number):
+        piece = left.popleft()
+        working[actors[number].answer.remote(piece)] = piece, number, time.monotonic()
+
     try:
-        for number, actor in enumerate(actors):
-            piece = left.popleft()
-            working[actor.answer.remote(piece)] = piece, number
+        for number in range(count):
+            ask(number)
         while working:
-            (task,), _ = ray.wait(list(working), num_returns=1)
-            piece, number = working.pop(task)
+            first = next(iter(working))  # the one that was asked first
+            patience = max(working[first][2] + timeout - time.monotonic(), 0) if timeout else None
+            done, _ = ray.wait(list(working), timeout=patience)
+            task = done[0] if done else first
+            piece, number, _ = working.pop(task)
             try:
-                rows = ray.get(task)
-            except ray.exceptions.RayActorError as error:
-                failures += 1
-                if failures > max_failures:
-                    raise WorkerLostError(f"{failures} workers were lost, max_failures={max_failures}: {error}") from error
+                rows = ray.get(task, timeout=0)
+            except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
+                hangs = isinstance(error, ray.exceptions.GetTimeoutError)
+                reasons.append(f"no answers about {piece.name!r} within {timeout:g} seconds" if hangs else one_line(error))
+                if len(reasons) > max_failures:
+                    raise WorkerLostError(
+                        f"{len(reasons)} workers were lost, max_failures={max_failures}: {reasons}."
+                    ) from error
                 left.appendleft(piece)
+                stop(ray, [actors[number]])
                 (actors[number],) = start(ray, AnsweringWorker, 1, options, *arguments)
             else:
                 yield piece, rows, number
             if left:
-                piece = left.popleft()
-                working[actors[number].answer.remote(piece)] = piece, number
+                ask(number)
     finally:
         stop(ray, actors)
 
