@@ -140,6 +140,11 @@ def simulate(runs, gbit, latency):
     parts = []
     for size in runs["size"].unique():
         cost, adding = calibrated(runs, size)
+        if cost["rate"] <= 0:
+            parts.append(
+                f"{size}: more rows took no longer, so nothing follows for more workers; take larger --batches or --steps."
+            )
+            continue
         worker = f"a worker of {cost['rate']:.0f} rows/s, {1e3 * cost['overhead']:.1f} ms a step besides"
         cost |= {"latency": latency, "bandwidth": gbit / 8 * 0.8e9}
         frame = pd.DataFrame([
