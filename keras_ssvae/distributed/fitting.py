@@ -65,14 +65,12 @@ def fit(
     num_workers : int
         Processes.
     checkpoints : str or path-like, default=None
-        Folder that all machines reach, or an address as "s3://bucket/run1", where the state is kept, every
-        `checkpoint_minutes`, for workers that are started again, and for a second call after the first was lost. None:
-        `model.checkpoint`, or starting again means from the beginning.
+        Folder that all machines reach, or an address, where the state is kept, every `checkpoint_minutes`, for workers that are
+        started again, and for a second call after the first. None: `model.checkpoint`, or starting again is from the beginning.
     max_failures : int, default=0
         How often all workers are started again after one was lost.
     resources_per_worker : dict, default=None
-        Of each worker, in Ray's names; None is ``{"CPU": 1}``. A worker computes with as many threads as it has CPUs, and sees
-        no GPU but those that it asks for, as ``{"CPU": 4, "GPU": 1}``.
+        Of each worker, as ``{"CPU": 4, "GPU": 1}``; None is one CPU and no GPU. It has a thread for each of its CPUs.
     micro_batches, local_steps, timeout
         As in `keras_ssvae.distributed.group`.
     **given

@@ -204,17 +204,13 @@ def predict(
     _check_positive(num_workers=num_workers, rows_per_file=rows_per_file, block_rows=block_rows, max_failures=max_failures + 1)
     files, folder = files_of(on_all_machines(X)), open_folder(on_all_machines(out))
     asked = list(methods), None if keys is None else list(keys)
-    pieces, there = _begun(model, files, folder, rows_per_file, *asked)
-    done = {piece: (math.nan, -1) for piece in pieces if piece.answers in there}
+    pieces, done = _begun(model, files, folder, rows_per_file, *asked)
     left = deque(piece for piece in pieces if piece not in done)
-    if left:
-        ray, count = connected_ray(), min(num_workers, len(left))
-        arguments = [ray.put(model), files, folder, *asked, block_rows]
-        with tqdm(total=len(pieces), initial=len(done), disable=not verbose, unit="file") as bar:
-            options = resources(resources_per_worker)
-            for piece, rows, number in _answered(ray, left, count, options, arguments, max_failures, timeout):
-                done[piece] = rows, number
-                bar.update()
+    arguments = [model, files, folder, *asked, block_rows]
+    with tqdm(total=len(pieces), initial=len(done), disable=not verbose, unit="file") as bar:
+        for piece, rows, number in _answered(left, num_workers, resources_per_worker, arguments, max_failures, timeout):
+            done[piece] = rows, number
+            bar.update()
     return pd.DataFrame([(p.answers, *done[p]) for p in pieces], columns=["file", "rows", "worker"])
 
 
@@ -225,7 +221,7 @@ def _check_positive(**numbers):
 
 
 def _begun(model, files, out, rows_per_file, methods, keys):
-    """The pieces of a folder, and the names of what is in the folder for the answers, which says what was asked."""
+    """The pieces of a folder, and what is known of those whose answers are there; their folder says what was asked."""
     pieces = pieces_of(files, rows_per_file)
     if not methods or not all(hasattr(model, name) for name in methods):
         raise ValueError(f"methods must be methods of {type(model).__name__}; got {methods}.")
@@ -241,11 +237,15 @@ def _begun(model, files, out, rows_per_file, methods, keys):
     for name in there:
         if is_part(name):  # that a lost worker has left
             out.remove(name)
-    return pieces, there
+    return pieces, {piece: (math.nan, -1) for piece in pieces if piece.answers in there}
 
 
-def _answered(ray, left, count, options, arguments, max_failures, timeout):
+def _answered(left, num_workers, resources_per_worker, arguments, max_failures, timeout):
     """(piece, rows, number of the worker), as they are done."""
+    if not left:
+        return
+    ray, options, count = connected_ray(), resources(resources_per_worker), min(num_workers, len(left))
+    arguments = [ray.put(value) for value in arguments]
     reasons, working = list[str](), {}
     actors = start(ray, AnsweringWorker, count, options, *arguments)
 
