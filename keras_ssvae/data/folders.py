@@ -192,6 +192,16 @@ class StoreFolder(Folder):
 def open_folder(address: str | os.PathLike) -> Folder:
     """The folder at a path, or at an address "scheme://...", as pyarrow or, of other schemes, fsspec reads it.
 
+    Parameters
+    ----------
+    address : str or path-like
+        The path or the address.
+
+    Returns
+    -------
+    folder : Folder
+        Whether anything is there or not.
+
     Raises
     ------
     ImportError

@@ -21,6 +21,8 @@ __all__ = ["fit"]
 
 # what a worker comes to where another is lost, or where it started from a state that was written in that moment
 OF_OTHERS = (tf.errors.OpError, WorkersDisagreeError)
+# of these, when another hangs or is gone: at the time limit, or where TensorFlow has noticed it before
+OF_SILENCE = (tf.errors.DeadlineExceededError, tf.errors.UnavailableError, tf.errors.AbortedError)
 
 
 class FittingWorker:
@@ -42,8 +44,11 @@ class FittingWorker:
         except OF_OTHERS as error:
             if len(addresses) == 1:
                 raise
-            if isinstance(error, tf.errors.DeadlineExceededError):
-                return "lost", f"worker {rank} waited for another for {settings['timeout']:g} seconds"
+            if isinstance(error, OF_SILENCE):
+                return (
+                    "lost",
+                    f"worker {rank} had no answer of another ({type(error).__name__}, timeout={settings['timeout']:g})",
+                )
             return "lost", one_line(error)
         return "fitted", model if rank == 0 else None
 

@@ -99,8 +99,8 @@ def fits(folder):
         fit(folder)
     except distributed.WorkerLostError as error:
         waited = time.time() - (folder / "a worker hangs").stat().st_mtime
-        assert TIMEOUT - 1 < waited < TIMEOUT + 20, waited
-        assert f" waited for another for {TIMEOUT:g} seconds'" in str(error), error
+        assert waited < TIMEOUT + 20, waited
+        assert " had no answer of another (" in str(error), error
         print("a worker that hangs is told in time", flush=True)
     assert {path.stem[-2:] for path in states.iterdir()} == {"-0", "-1"}
     fitted = fit(folder, max_failures=1)
