@@ -4,10 +4,8 @@ A source is read from its start as often as somebody asks for its rows; only a b
 """
 
 import os
-import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,13 +15,13 @@ from pandas.api.types import union_categoricals
 
 from keras_ssvae._compat.tensorflow import is_endless
 from keras_ssvae.data.containers import as_text, opened
+from keras_ssvae.data.files import csv_blocks, files_of, parquet_dataset
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.shares import Share
 
 __all__ = ["Source", "open_source"]
 
 BLOCK_ROWS = 8192  # rows that are read and encoded at a time, where the buffer is not smaller still
-SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv"}
 
 
 class Source:
@@ -157,8 +155,8 @@ def open_source(X: object, y: object = None, buffer_size: int = BLOCK_ROWS, igno
     Parameters
     ----------
     X : object
-        What the user passed: a folder or file (str or path), a tf.data.Dataset, a PyDataset of Keras, a pyarrow Dataset, a
-        function without arguments that returns an iterator of blocks, a numpy.memmap.
+        What the user passed: a folder or file (path, or address as "s3://bucket/rows"), a tf.data.Dataset, a PyDataset of
+        Keras, a pyarrow Dataset, a function without arguments that returns an iterator of blocks, a numpy.memmap.
     y : object, default=None
         Labels of the rows of a memmap; else None or the name of a column.
     buffer_size : int, default=8192
@@ -194,7 +192,7 @@ def open_source(X: object, y: object = None, buffer_size: int = BLOCK_ROWS, igno
 def _reader(X):
     """The function that reads X, or None if X is no source."""
     if isinstance(X, (str, os.PathLike)):
-        return _of_path(Path(X))
+        return _of_files(*files_of(X))
     if isinstance(X, tf.data.Dataset):
         return _of_tensors(X)
     if isinstance(X, keras.utils.PyDataset):
@@ -255,61 +253,17 @@ def _of_memmap(X, y):
     return read
 
 
-def _of_path(path):
-    files, kind = files_of(path)
-    return _of_csv(files) if kind == "csv" else _of_arrow(_parquet(files, path))
+def _of_files(folder, names, kind):
+    return _of_csv(folder, names) if kind == "csv" else _of_arrow(parquet_dataset(folder, names))
 
 
-def files_of(path: Path) -> tuple[list[Path], str]:
-    """The files of rows of a file or folder, and of what kind all of them are, "parquet" or "csv"."""
-    if not path.exists():
-        raise FileNotFoundError(f"X={str(path)!r} is no file or folder.")
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    files = [file for file in files if not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)]
-    formats = {file: SUFFIXES[end] for file in files for end in SUFFIXES if file.name.lower().endswith(end)}
-    if not formats:
-        raise FileNotFoundError(f"X={str(path)!r} holds no file that ends in {', '.join(SUFFIXES)}.")
-    if len(set(formats.values())) > 1:
-        raise ValueError(f"X={str(path)!r} holds Parquet and CSV files; only one of them can be the rows.")
-    return list(formats), next(iter(formats.values()))
-
-
-def _of_csv(files):
+def _of_csv(folder, names):
     def read(rows, rng):
-        for i in range(len(files)) if rng is None else rng.permutation(len(files)):
-            with pd.read_csv(files[i], chunksize=rows) as blocks:
-                for block in blocks:
-                    yield block.reset_index(drop=True)
+        for i in range(len(names)) if rng is None else rng.permutation(len(names)):
+            for block in csv_blocks(folder, names[i], rows):
+                yield block.reset_index(drop=True)
 
     return read
-
-
-def _parquet(files, path):
-    """The files as one pyarrow Dataset; folders named key=value are columns."""
-    try:
-        import pyarrow.dataset
-    except ImportError as error:
-        raise ImportError(
-            "Parquet files are read by pyarrow, which is not installed: pip install 'keras_ssvae[streaming]'."
-        ) from error
-    settings = {
-        "source": [str(file) for file in files],
-        "format": "parquet",
-        "partitioning": "hive",
-        "partition_base_dir": None if path.is_file() else str(path),
-    }
-    dataset = pyarrow.dataset.dataset(**settings)
-    schemas = [fragment.physical_schema for fragment in dataset.get_fragments()]
-    names = set(schemas[0].names)
-    odd = {name for schema in schemas for name in names.symmetric_difference(schema.names)}
-    numbered = {name for name in odd if re.fullmatch(r"__index_level_\d+__", name)}  # the index of some frames, by pandas
-    odd -= numbered
-    if odd:
-        raise ValueError(f"All files of X must have the same columns; not in all of them are {sorted(odd)[:20]}.")
-    schema = pyarrow.unify_schemas([dataset.schema, *schemas], promote_options="permissive")  # numbers that are whole here only
-    if numbered:  # rows are numbered through, and what pandas says of an index is left out
-        schema = pyarrow.schema([field for field in schema if field.name not in numbered])
-    return pyarrow.dataset.dataset(**settings, schema=schema)
 
 
 def _is_arrow_dataset(X):

@@ -34,6 +34,8 @@ def resources(resources_per_worker: dict[str, float] | None) -> dict[str, typing
     others = {name: value for name, value in wanted.items() if name not in ("CPU", "GPU")}
     threads = str(max(1, math.floor(wanted["CPU"])))
     environment = {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads, "KERAS_BACKEND": "tensorflow"}
+    if not wanted.get("GPU", 0):  # Ray says nothing, and each worker would take all memory of the first
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     environment["TF_CPP_MIN_LOG_LEVEL"] = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")
     return {
         "num_cpus": wanted["CPU"],
@@ -66,6 +68,11 @@ def stop(ray: types.ModuleType, actors: Sequence) -> None:
     """End the processes of actors at once."""
     for actor in actors:
         ray.kill(actor, no_restart=True)
+
+
+def one_line(error: BaseException) -> str:
+    """The beginning of what an error says."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
 
 
 def on_all_machines(path: typing.Any) -> typing.Any:

@@ -10,7 +10,7 @@ import warnings
 
 import tensorflow as tf
 
-from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, on_all_machines, resources, start, stop
+from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, on_all_machines, one_line, resources, start, stop
 from keras_ssvae.distributed.workers import free_addresses, group
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.seeding import derive_seeds
@@ -21,6 +21,8 @@ __all__ = ["fit"]
 
 # what a worker comes to where another is lost, or where it started from a state that was written in that moment
 OF_OTHERS = (tf.errors.OpError, WorkersDisagreeError)
+# of these, when another hangs or is gone: at the time limit, or where TensorFlow has noticed it before
+OF_SILENCE = (tf.errors.DeadlineExceededError, tf.errors.UnavailableError, tf.errors.AbortedError)
 
 
 class FittingWorker:
@@ -42,7 +44,12 @@ class FittingWorker:
         except OF_OTHERS as error:
             if len(addresses) == 1:
                 raise
-            return "lost", f"{type(error).__name__}: {error}"[:500]
+            if isinstance(error, OF_SILENCE):
+                return (
+                    "lost",
+                    f"worker {rank} had no answer of another ({type(error).__name__}, timeout={settings['timeout']:g})",
+                )
+            return "lost", one_line(error)
         return "fitted", model if rank == 0 else None
 
 
@@ -58,17 +65,17 @@ def fit(
     model : GenerativeEstimator
         It stays as it is. Its `batch_size` is that of all workers.
     X, y : as in its `fit`
-        A folder must be found by the same path on all machines; rows in memory are sent to all. A tf.data.Dataset cannot be
-        sent: pass a function that makes it and iterates over it.
+        A folder must be found by the same path on all machines, or be an address, as "s3://bucket/rows"; rows in memory are
+        sent to all. A tf.data.Dataset cannot be sent: pass a function that makes it and iterates over it.
     num_workers : int
         Processes.
     checkpoints : str or path-like, default=None
-        Folder that all machines reach, where the state is kept, every `checkpoint_minutes`, for workers that are started again,
-        and for a second call after the first was lost. None: `model.checkpoint`, or starting again means from the beginning.
+        Folder that all machines reach, or an address, where the state is kept, every `checkpoint_minutes`, for workers that are
+        started again, and for a second call after the first. None: `model.checkpoint`, or starting again is from the beginning.
     max_failures : int, default=0
         How often all workers are started again after one was lost.
     resources_per_worker : dict, default=None
-        Of each worker, in Ray's names; None is ``{"CPU": 1}``. A worker computes with as many threads as it has CPUs.
+        Of each worker, as ``{"CPU": 4, "GPU": 1}``; None is one CPU and no GPU. It has a thread for each of its CPUs.
     micro_batches, local_steps, timeout
         As in `keras_ssvae.distributed.group`.
     **given
@@ -135,6 +142,6 @@ def _attempt(ray, num_workers, options, shared):
             fitted = value if value is not None else fitted
         return fitted, None
     except ray.exceptions.RayActorError as error:
-        return None, " ".join(str(error).split())[:500]
+        return None, one_line(error)
     finally:
         stop(ray, actors)

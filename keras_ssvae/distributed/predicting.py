@@ -7,18 +7,20 @@ import itertools
 import json
 import math
 import os
+import time
 import typing
 from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from keras_ssvae.data.sources import BLOCK_ROWS, files_of
-from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, resources, start, stop
-from keras_ssvae.serialization.files import write_atomically
+from keras_ssvae.data.files import Files, csv_blocks, files_of, parquet_file
+from keras_ssvae.data.folders import Folder, is_part, open_folder
+from keras_ssvae.data.sources import BLOCK_ROWS
+from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, on_all_machines, one_line, resources, start, stop
 
 __all__ = ["predict"]
 
@@ -26,55 +28,40 @@ ASKED = "_asked.json"  # what the answers in a folder are; a name that reading a
 
 
 class Piece(typing.NamedTuple):
-    """Rows of one file, and the file of the answers about them."""
+    """Rows of one file, and the file of the answers about them, by their names."""
 
-    path: Path
+    name: str
     start: int
     stop: int | None  # to its end
-    answers: Path
+    answers: str
 
 
-def pieces_of(folder: Path, out: Path, rows_per_file: int) -> list[Piece]:
-    """All rows of a folder; Parquet files of more rows are cut into pieces of `rows_per_file`."""
-    files, kind = files_of(folder)
+def pieces_of(files: Files, rows_per_file: int) -> list[Piece]:
+    """All rows of some files; Parquet files of more rows are cut into pieces of `rows_per_file`."""
     found = []
-    for path in files:
-        name = out / (path.name if folder.is_file() else path.relative_to(folder))
-        name = name.with_name(name.name.split(".")[0])
-        count = None if kind == "csv" else _parquet_file(path).metadata.num_rows
+    for name in files.names:
+        path = PurePosixPath(name or os.path.basename(files.folder.path_of(name)))
+        path = path.with_name(path.name.split(".")[0])
+        count = None if files.kind == "csv" else parquet_file(files.folder, name).metadata.num_rows
         if count is None or count <= rows_per_file:
-            found.append(Piece(path, 0, None, name.with_suffix(".parquet")))
+            found.append(Piece(name, 0, None, f"{path}.parquet"))
             continue
         digits = len(str(count))
         for begin in range(0, count, rows_per_file):
-            answers = name.with_name(f"{name.name}-{begin:0{digits}}.parquet")
-            found.append(Piece(path, begin, min(begin + rows_per_file, count), answers))
+            found.append(Piece(name, begin, min(begin + rows_per_file, count), f"{path}-{begin:0{digits}}.parquet"))
     names = [piece.answers for piece in found]
-    twice = sorted({str(name) for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise ValueError(f"Files of {str(folder)!r} differ in their endings only: there would be two of {twice[:5]}.")
+        raise ValueError(f"Files of {str(files.folder)!r} differ in their endings only: there would be two of {twice[:5]}.")
     return found
 
 
-def _parquet_file(path):
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError("Parquet files need pyarrow, which is not installed: pip install 'keras_ssvae[ray]'.") from error
-    return pyarrow.parquet.ParquetFile(path)
-
-
-def _is_csv(path):
-    return path.name.lower().endswith((".csv", ".csv.gz"))
-
-
-def blocks_of(piece: Piece, rows: int) -> Iterator[pd.DataFrame]:
+def blocks_of(files: Files, piece: Piece, rows: int) -> Iterator[pd.DataFrame]:
     """The rows of a piece, block by block."""
-    if _is_csv(piece.path):
-        with pd.read_csv(piece.path, chunksize=rows) as blocks:
-            yield from blocks
+    if files.kind == "csv":
+        yield from csv_blocks(files.folder, piece.name, rows)
         return
-    file, at = _parquet_file(piece.path), 0
+    file, at = parquet_file(files.folder, piece.name), 0
     groups, stop = [], math.inf if piece.stop is None else piece.stop
     for i in range(file.metadata.num_row_groups):
         count = file.metadata.row_group(i).num_rows
@@ -115,19 +102,27 @@ def answers_about(model: typing.Any, frame: pd.DataFrame, methods: Sequence[str]
     return pd.DataFrame(columns)
 
 
-def write_answers(model: typing.Any, piece: Piece, methods: Sequence[str], keys: Sequence[str] | None, block_rows: int) -> int:
+def write_answers(
+    model: typing.Any,
+    piece: Piece,
+    files: Files,
+    out: Folder,
+    methods: Sequence[str],
+    keys: Sequence[str] | None,
+    block_rows: int,
+) -> int:
     """Write the answers about a piece, as a whole or not at all; the number of rows. A piece without rows gives no file."""
     import pyarrow
     import pyarrow.parquet
 
-    blocks = (answers_about(model, frame, methods, keys) for frame in blocks_of(piece, block_rows) if len(frame))
+    blocks = (answers_about(model, frame, methods, keys) for frame in blocks_of(files, piece, block_rows) if len(frame))
     first = next(blocks, None)
     if first is None:
         return 0
     total = 0
     schema = pyarrow.Schema.from_pandas(first, preserve_index=False)
-    if not _is_csv(piece.path):  # keys as they are there: those of one block may all be missing
-        there = _parquet_file(piece.path).schema_arrow
+    if files.kind != "csv":  # keys as they are there: those of one block may all be missing
+        there = parquet_file(files.folder, piece.name).schema_arrow
         schema = pyarrow.schema([there.field(f.name) if f.name in there.names and f.name not in methods else f for f in schema])
 
     def write(file):
@@ -137,8 +132,7 @@ def write_answers(model: typing.Any, piece: Piece, methods: Sequence[str], keys:
                 writer.write_table(pyarrow.Table.from_pandas(frame, schema=schema, preserve_index=False))
                 total += len(frame)
 
-    piece.answers.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(piece.answers, write)
+    out.write(piece.answers, write)
     return total
 
 
@@ -160,7 +154,7 @@ class AnsweringWorker:
 def predict(
     model: typing.Any, X: str | os.PathLike, out: str | os.PathLike, *, methods: Sequence[str] = ("predict_proba",),
     num_workers: int, keys: Sequence[str] | None = None, rows_per_file: int = 100_000, block_rows: int = BLOCK_ROWS,
-    max_failures: int = 0, resources_per_worker: dict[str, float] | None = None, verbose: int = 0,
+    max_failures: int = 0, resources_per_worker: dict[str, float] | None = None, timeout: float = 3600.0, verbose: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
     """Answers about all rows of a folder, as Parquet files, by processes on the machines of a Ray cluster.
 
@@ -172,9 +166,9 @@ def predict(
     model : GenerativeEstimator
         Fitted.
     X : str or path-like
-        Folder of Parquet or CSV files, or a file, by the same path on all machines.
+        Folder of Parquet or CSV files, or a file, by the same path on all machines, or an address as "s3://bucket/rows".
     out : str or path-like
-        Folder for the answers, which is made. The name of each file is that of the file of its rows.
+        Folder for the answers, which is made, or an address. The name of each file is that of the file of its rows.
     methods : sequence of str, default=("predict_proba",)
         Methods of the model that answer row by row. Of one number or label a row comes a column of the name of the method, of
         several "predict_proba_cat", "transform_0", ...
@@ -187,9 +181,11 @@ def predict(
     block_rows : int, default=8192
         Rows in memory.
     max_failures : int, default=0
-        How many workers may be lost, and are replaced.
+        How many workers may be lost, or hang, and are replaced.
     resources_per_worker : dict, default=None
         As in `keras_ssvae.distributed.fit`.
+    timeout : float, default=3600
+        Seconds that a worker may take for a file of answers before it is said to hang; 0 waits for ever.
     verbose : int, default=0
         With 1 a bar shows how many files are done.
 
@@ -206,18 +202,16 @@ def predict(
         If `out` holds answers of another model, or to other questions.
     """
     _check_positive(num_workers=num_workers, rows_per_file=rows_per_file, block_rows=block_rows, max_failures=max_failures + 1)
-    out, asked = Path(out).absolute(), (list(methods), None if keys is None else list(keys))
-    pieces = _begun(model, Path(X).absolute(), out, rows_per_file, *asked)
-    done = {piece: (math.nan, -1) for piece in pieces if piece.answers.exists()}
+    files, folder = files_of(on_all_machines(X)), open_folder(on_all_machines(out))
+    asked = list(methods), None if keys is None else list(keys)
+    pieces, done = _begun(model, files, folder, rows_per_file, *asked)
     left = deque(piece for piece in pieces if piece not in done)
-    if left:
-        ray, count = connected_ray(), min(num_workers, len(left))
-        arguments = [ray.put(model), *asked, block_rows]
-        with tqdm(total=len(pieces), initial=len(done), disable=not verbose, unit="file") as bar:
-            for piece, rows, number in _answered(ray, left, count, resources(resources_per_worker), arguments, max_failures):
-                done[piece] = rows, number
-                bar.update()
-    return pd.DataFrame([(str(p.answers.relative_to(out)), *done[p]) for p in pieces], columns=["file", "rows", "worker"])
+    arguments = [model, files, folder, *asked, block_rows]
+    with tqdm(total=len(pieces), initial=len(done), disable=not verbose, unit="file") as bar:
+        for piece, rows, number in _answered(left, num_workers, resources_per_worker, arguments, max_failures, timeout):
+            done[piece] = rows, number
+            bar.update()
+    return pd.DataFrame([(p.answers, *done[p]) for p in pieces], columns=["file", "rows", "worker"])
 
 
 def _check_positive(**numbers):
@@ -226,52 +220,66 @@ def _check_positive(**numbers):
         raise ValueError(f"num_workers, rows_per_file and block_rows must be positive, max_failures not negative: {wrong}.")
 
 
-def _begun(model, folder, out, rows_per_file, methods, keys):
-    """The pieces of a folder, and a folder for the answers that says what was asked."""
-    pieces = pieces_of(folder, out, rows_per_file)
+def _begun(model, files, out, rows_per_file, methods, keys):
+    """The pieces of a folder, and what is known of those whose answers are there; their folder says what was asked."""
+    pieces = pieces_of(files, rows_per_file)
     if not methods or not all(hasattr(model, name) for name in methods):
         raise ValueError(f"methods must be methods of {type(model).__name__}; got {methods}.")
-    out.mkdir(parents=True, exist_ok=True)
-    _note(out / ASKED, {"model": _fingerprint(model), "methods": methods, "keys": keys, "rows_per_file": rows_per_file})
-    return pieces
+    out.make()
+    there = set(out.names(below=True))
+    asked = {"model": _fingerprint(model), "methods": methods, "keys": keys, "rows_per_file": rows_per_file}
+    if ASKED in there:
+        before = json.loads(out.read(ASKED))
+        differing = sorted(name for name in asked if asked[name] != before.get(name))
+        if differing:
+            raise ValueError(f"out={str(out)!r} holds answers that differ in {differing}; take an empty folder.")
+    out.write(ASKED, lambda file: file.write(json.dumps(asked).encode()))
+    for name in there:
+        if is_part(name):  # that a lost worker has left
+            out.remove(name)
+    return pieces, {piece: (math.nan, -1) for piece in pieces if piece.answers in there}
 
 
-def _answered(ray, left, count, options, arguments, max_failures):
+def _answered(left, num_workers, resources_per_worker, arguments, max_failures, timeout):
     """(piece, rows, number of the worker), as they are done."""
-    failures, working = 0, {}
+    if not left:
+        return
+    ray, options, count = connected_ray(), resources(resources_per_worker), min(num_workers, len(left))
+    arguments = [ray.put(value) for value in arguments]
+    reasons, working = list[str](), {}
     actors = start(ray, AnsweringWorker, count, options, *arguments)
+
+    def ask(number):
+        piece = left.popleft()
+        working[actors[number].answer.remote(piece)] = piece, number, time.monotonic()
+
     try:
-        for number, actor in enumerate(actors):
-            piece = left.popleft()
-            working[actor.answer.remote(piece)] = piece, number
+        for number in range(count):
+            ask(number)
         while working:
-            (task,), _ = ray.wait(list(working), num_returns=1)
-            piece, number = working.pop(task)
+            first = next(iter(working))  # the one that was asked first
+            patience = max(working[first][2] + timeout - time.monotonic(), 0) if timeout else None
+            done, _ = ray.wait(list(working), timeout=patience)
+            task = done[0] if done else first
+            piece, number, _ = working.pop(task)
             try:
-                rows = ray.get(task)
-            except ray.exceptions.RayActorError as error:
-                failures += 1
-                if failures > max_failures:
-                    raise WorkerLostError(f"{failures} workers were lost, max_failures={max_failures}: {error}") from error
+                rows = ray.get(task, timeout=0)
+            except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
+                hangs = isinstance(error, ray.exceptions.GetTimeoutError)
+                reasons.append(f"no answers about {piece.name!r} within {timeout:g} seconds" if hangs else one_line(error))
+                if len(reasons) > max_failures:
+                    raise WorkerLostError(
+                        f"{len(reasons)} workers were lost, max_failures={max_failures}: {reasons}."
+                    ) from error
                 left.appendleft(piece)
+                stop(ray, [actors[number]])
                 (actors[number],) = start(ray, AnsweringWorker, 1, options, *arguments)
             else:
                 yield piece, rows, number
             if left:
-                piece = left.popleft()
-                working[actors[number].answer.remote(piece)] = piece, number
+                ask(number)
     finally:
         stop(ray, actors)
-
-
-def _note(path, asked):
-    """Write down what is asked; a ValueError where something else was."""
-    if path.exists():
-        before = json.loads(path.read_text())
-        differing = sorted(name for name in asked if asked[name] != before.get(name))
-        if differing:
-            raise ValueError(f"out={str(path.parent)!r} holds answers that differ in {differing}; take an empty folder.")
-    write_atomically(path, lambda file: file.write(json.dumps(asked).encode()))
 
 
 def _fingerprint(model):

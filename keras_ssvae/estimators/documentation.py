@@ -121,9 +121,10 @@ verbose : int or "auto"
     0 is silent, 1 one progress bar over all stages, 2 a line an epoch, on standard error; "auto" is 1 where that is a terminal
     or a notebook, else 0.
 checkpoint : None, str or path-like
-    Directory in which `fit` keeps its state, the last two of it: killed at any moment, the same `fit` on the same rows goes on
-    from there and ends with the same bits. It may be shared by fits of other rows or parameters, as in a grid search. What a
-    fit has kept is removed when it is done. Interrupted by Ctrl-C, the estimator is fitted as of the last epoch.
+    Directory, or the address of one as "s3://bucket/run", in which `fit` keeps its state, the last two of it: killed at any
+    moment, the same `fit` on the same rows goes on from there and ends with the same bits. It may be shared by fits of other
+    rows or parameters, as in a grid search. What a fit has kept is removed when it is done. Interrupted by Ctrl-C, the
+    estimator is fitted as of the last epoch.
 checkpoint_minutes : float
     Minutes between two states; 0 keeps one of every epoch.
 random_state : int, RandomState instance or None

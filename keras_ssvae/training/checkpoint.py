@@ -1,4 +1,4 @@
-"""The state of a fit on disk, from which the same fit goes on to the same bits."""
+"""The state of a fit in a folder, from which the same fit goes on to the same bits."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import typing
 import warnings
 import zipfile
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import PurePath
 
 import keras
 import numpy as np
 
 import keras_ssvae
+from keras_ssvae.data.folders import StoreError, open_folder
 from keras_ssvae.networks.base import Network
 from keras_ssvae.seeding import derive_seeds
-from keras_ssvae.serialization.files import write_atomically
 from keras_ssvae.training.config import TrainingConfig
 
 __all__ = ["Checkpoint"]
@@ -87,7 +87,7 @@ class Checkpoint:
     Parameters
     ----------
     directory : str or path-like
-        It is made where it is missing.
+        A folder, or the address of one.
     minutes : float
         That have to pass between two states; 0 keeps one of every epoch.
     key : str
@@ -95,9 +95,9 @@ class Checkpoint:
     """
 
     def __init__(self, directory: str | os.PathLike, minutes: float, key: str):
-        self.directory, self.minutes, self.key = Path(directory), minutes, key
+        self.folder, self.minutes, self.key = open_folder(directory), minutes, key
         self._last = time.monotonic()
-        self._count = max([self._number(path) for path in self._files()], default=-1) + 1
+        self._count = max(map(_number, self._states()), default=-1) + 1
 
     @classmethod
     def of(cls, network: Network, data: typing.Any, config: TrainingConfig) -> Checkpoint | None:
@@ -107,12 +107,18 @@ class Checkpoint:
         return cls(config.checkpoint, config.checkpoint_minutes, fit_key(network, data, config))
 
     def read(self) -> FitState | None:
-        """The last state, or the one before where it cannot be read; None where there is none."""
-        for path in reversed(self._files()):
+        """The last state, or the one before where it is damaged; None where there is none.
+
+        A StoreError is raised where a store does not answer: what is there may be as it was.
+        """
+        for name in reversed(self._states()):
             try:
-                return FitState.from_bytes(path.read_bytes())
+                return FitState.from_bytes(self.folder.read(name))
+            except StoreError:
+                raise
             except UNREADABLE as error:
-                warnings.warn(f"The checkpoint {str(path)!r} cannot be read ({error}); an earlier one is used.", stacklevel=2)
+                path = self.folder.path_of(name)
+                warnings.warn(f"The checkpoint {path!r} cannot be read ({error}); an earlier one is used.", stacklevel=2)
         return None
 
     def is_due(self) -> bool:
@@ -121,40 +127,44 @@ class Checkpoint:
 
     def write(self, state: FitState) -> None:
         """Write a state at once or not at all, and remove all but the last two."""
-        path = self.directory / f"{self.key}-{self._count}.npz"
-        _write(path, state.to_bytes())
+        content = state.to_bytes()
+        self.folder.write(f"{self.key}-{self._count}.npz", lambda file: file.write(content))
         self._last, self._count = time.monotonic(), self._count + 1
-        for old in self._files()[:-KEPT]:
-            old.unlink(missing_ok=True)
+        for old in self._states()[:-KEPT]:
+            self.folder.remove(old)
 
     def remove(self) -> None:
         """Remove the states of a fit that is done; with the last fit goes the seed that it had from here."""
-        for path in self.directory.glob(f"{self.key}-*"):
-            path.unlink(missing_ok=True)
-        if not any(self.directory.glob("*.npz")):
-            (self.directory / SEED).unlink(missing_ok=True)
+        names = self.folder.names()
+        own = [name for name in names if f"{self.key}-" in name]  # parts of them, too, that an ended process has left
+        for name in own:
+            self.folder.remove(name)
+        if SEED in names and not any(name.endswith(".npz") for name in names if name not in own):
+            self.folder.remove(SEED)
 
-    def _files(self):
-        return sorted(self.directory.glob(f"{self.key}-*.npz"), key=self._number)
+    def _states(self):
+        return sorted((n for n in self.folder.names() if n.startswith(f"{self.key}-") and n.endswith(".npz")), key=_number)
 
-    def _number(self, path):
-        return int(path.stem.rpartition("-")[2])
+
+def _number(name):
+    return int(PurePath(name).stem.rpartition("-")[2])
 
 
 def open_directory(directory: str | os.PathLike) -> None:
     """Make the directory of a checkpoint; a ValueError is raised where that cannot be."""
     try:
-        Path(directory).mkdir(parents=True, exist_ok=True)
+        open_folder(directory).make()
     except (FileExistsError, NotADirectoryError):
         raise ValueError(f"checkpoint must be a directory; {os.fspath(directory)!r} is a file, or below one.") from None
 
 
 def lasting_seed(directory: str | os.PathLike) -> int:
     """The seed of a fit with ``random_state=None``, drawn once: the fit that goes on from a checkpoint is the same."""
-    path = Path(directory) / SEED
-    if not path.exists():
-        _write(path, str(derive_seeds(None, 1)[0]).encode())
-    return int(path.read_text())
+    folder = open_folder(directory)
+    if SEED not in folder.names():
+        seed = str(derive_seeds(None, 1)[0]).encode()
+        folder.write(SEED, lambda file: file.write(seed))
+    return int(folder.read(SEED))
 
 
 def fit_key(network: Network, data: typing.Any, config: TrainingConfig) -> str:
@@ -185,8 +195,3 @@ def _described(value):
 
 def _named(variables: Iterable) -> list:
     return [(f"variable {i}", variable.numpy()) for i, variable in enumerate(variables)]
-
-
-def _write(path, content):
-    """Write bytes that are there as a whole or not at all."""
-    write_atomically(path, lambda file: file.write(content))

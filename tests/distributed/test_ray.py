@@ -13,15 +13,19 @@ from scripts import ROOT
 
 import keras_ssvae as ks
 from keras_ssvae import distributed
+from keras_ssvae.data.files import files_of
+from keras_ssvae.data.folders import open_folder
 from keras_ssvae.distributed import predicting
 
 HELD = [
-    "killed twice, the same bits",
+    "a worker that hangs is told in time",
+    "killed, hung and lost with its program, the same bits",
     "an error of the user's is told at once",
-    "all workers answered, one was killed",
+    "all workers answered, one was killed and one hung",
     "the answers are those of one process",
     "what was there was not made again",
     "other questions are refused",
+    "each worker has a GPU of its own",
 ]
 
 
@@ -40,7 +44,7 @@ def test_fits_and_answers_survive_killed_workers(tmp_path):
     command = f'ip link set lo up && exec "{sys.executable}" "{script}" "{tmp_path}"'
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        ["unshare", "-rn", "sh", "-c", command], env=environment, capture_output=True, text=True, timeout=400, check=False
+        ["unshare", "-rn", "sh", "-c", command], env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert [line for line in done.stdout.splitlines() if line in HELD] == HELD, done.stdout
@@ -84,18 +88,21 @@ def folder(tmp_path):
 @pytest.mark.parametrize("rows_per_file", [1, 4, 6, 10, 100])
 @pytest.mark.parametrize("block_rows", [1, 3, 100])
 def test_pieces_are_all_rows_once(folder, rows_per_file, block_rows):
-    pieces = predicting.pieces_of(folder, folder / "out", rows_per_file)
-    read = {piece: [frame["n"].tolist() for frame in predicting.blocks_of(piece, block_rows)] for piece in pieces}
+    files = files_of(folder)
+    pieces = predicting.pieces_of(files, rows_per_file)
+    read = {piece: [frame["n"].tolist() for frame in predicting.blocks_of(files, piece, block_rows)] for piece in pieces}
     assert max(len(block) for blocks in read.values() for block in blocks) <= block_rows
     assert all(sum(map(len, blocks)) <= rows_per_file for blocks in read.values())
     for name, count in (("a", 25), ("b", 7), ("none", 0)):
-        assert sum((sum(blocks, []) for piece, blocks in read.items() if piece.path.stem == name), []) == list(range(count))
+        assert sum((sum(blocks, []) for piece, blocks in read.items() if piece.name == f"{name}.parquet"), []) == list(
+            range(count)
+        )
 
 
 def test_files_that_differ_in_their_ending_are_refused(folder):
     shutil.copyfile(folder / "a.parquet", folder / "a.pq")
     with pytest.raises(ValueError, match="differ in their endings only"):
-        predicting.pieces_of(folder, folder / "out", 100)
+        predicting.pieces_of(files_of(folder), 100)
 
 
 def test_keys_that_are_missing_at_first_keep_their_type(tmp_path, rows):
@@ -103,8 +110,9 @@ def test_keys_that_are_missing_at_first_keep_their_type(tmp_path, rows):
     model = ks.VAE(latent_dim=2, hidden_layer_sizes=(8,), epochs=1, random_state=0).fit(X)
     key = pd.Series([None] * 30 + [f"row {i}" for i in range(30)], dtype="str")
     X.assign(key=key).to_parquet(tmp_path / "rows.parquet")
-    (piece,) = predicting.pieces_of(tmp_path / "rows.parquet", tmp_path / "out", 100)
-    assert predicting.write_answers(model, piece, ["transform", "reconstruct", "anomaly_score"], None, 20) == 60
+    files, out = files_of(tmp_path / "rows.parquet"), open_folder(tmp_path / "out")
+    (piece,) = predicting.pieces_of(files, 100)
+    assert predicting.write_answers(model, piece, files, out, ["transform", "reconstruct", "anomaly_score"], None, 20) == 60
     found = pd.read_parquet(tmp_path / "out" / "rows.parquet")
     assert found["key"].equals(key)
     assert list(found) == [
@@ -112,4 +120,4 @@ def test_keys_that_are_missing_at_first_keep_their_type(tmp_path, rows):
     ]  # fmt: skip
     np.testing.assert_allclose(found["anomaly_score"], model.anomaly_score(X), rtol=1e-4)
     with pytest.raises(ValueError, match=r"not there are \['id'\]"):
-        predicting.write_answers(model, piece, ["transform"], ["id"], 20)
+        predicting.write_answers(model, piece, files, out, ["transform"], ["id"], 20)
