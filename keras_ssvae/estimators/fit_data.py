@@ -24,7 +24,7 @@ from keras_ssvae.data.streaming import RowStream
 from keras_ssvae.data.survey import SourceSummary
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.data.validation import check_weight, check_X
-from keras_ssvae.evidence.domains import adapted, counts_of_adapters, distances
+from keras_ssvae.evidence.domains import adapted, distances, trust
 from keras_ssvae.evidence.pool import Evidence, gather, narrowed, rows_to_ask
 from keras_ssvae.evidence.shift import warn_of_shift
 from keras_ssvae.seeding import derive_seeds
@@ -151,11 +151,12 @@ def _evidence(table, rows, weight, n_classes, domain, experts):
         return None, None, None
     asked = rows_to_ask(rows)
     views, y = table.views(rows.x[asked]), rows.y[asked]
-    apart = x = error = None
+    apart = counts = x = None
     if domain is not None:
         domain, n_domains = domain[asked].argmax(axis=1), domain.shape[1]
         x = narrowed(views["scaled"])
         apart, error = distances(x, domain, n_domains)
+        counts = trust(apart, error, np.bincount(domain[y >= 0], minlength=n_domains))
     evidence = None if experts is None else experts(views, rows[asked], weight[asked], n_classes)
     if evidence is None:
         return None, None, apart
@@ -163,8 +164,7 @@ def _evidence(table, rows, weight, n_classes, domain, experts):
         warn_of_shift(evidence.unlabeled_distance)
     advice = np.zeros((len(rows), evidence.advice.shape[1]), np.float32)  # zeros: nothing was said
     advice[asked] = evidence.advice
-    if domain is not None:
-        counts = counts_of_adapters(x, y, domain, evidence.advice, apart, error)
+    if counts is not None:
         advice[asked] = adapted(evidence.advice, evidence.left_out, x, y, domain, counts)
     return evidence, advice, apart
 

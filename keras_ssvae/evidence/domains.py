@@ -47,65 +47,21 @@ def distances(x: np.ndarray, domain: np.ndarray, n_domains: int) -> tuple[np.nda
     It is the proxy A-distance 2 (1 - 2 error) of a linear classifier between two domains, by rows that it was not shown, each
     domain counting the same (S. Ben-David et al. 2007, "Analysis of Representations for Domain Adaptation", section 4).
     """
-    x, kept = _to_tell(x, domain, n_domains)
-    apart, error = np.zeros((2, n_domains, n_domains))
-    for a, b in itertools.combinations(range(n_domains), 2):
-        apart[a, b], error[a, b] = _distance(x, kept[a], kept[b], np.ones(len(x)))
-    return apart + apart.T, error + error.T
-
-
-def _to_tell(x, domain, n_domains):
-    """Rows as domains are told by them, and the indices of those of each domain that are asked."""
     x = _turned(aligned(x, np.zeros(len(x), int)), DIMS[1])
-    return x, [thinned(np.flatnonzero(domain == k), MAX_ROWS) for k in range(n_domains)]
-
-
-def _distance(x, of_a, of_b, weight):
-    """The distance of weighted rows of two domains, and its standard error."""
-    pair, is_b = np.concatenate([of_a, of_b]), np.repeat([0, 1], [len(of_a), len(of_b)])
-    sizes = [weight[of].sum() ** 2 / max(np.square(weight[of]).sum(), 1e-300) for of in (of_a, of_b)]
-    error = 2 * np.sqrt(sum(0.25 / max(size, 1) for size in sizes))
-    if min(len(of_a), len(of_b)) < 2:
-        return 0.0, error
-    folds = StratifiedKFold(min(5, len(of_a), len(of_b)), shuffle=True, random_state=0)
-    classifier = LogisticRegression(C=0.1, max_iter=500, tol=1e-3, class_weight="balanced")
-    counts = np.concatenate([weight[of] / weight[of].mean() for of in (of_a, of_b)])
-    right = cross_val_predict(classifier, x[pair], is_b, cv=folds, params={"sample_weight": counts}) == is_b
-    balanced = 0.5 * sum(np.average(right[is_b == k], weights=counts[is_b == k]) for k in (0, 1))
-    return max(0.0, 2 * (2 * balanced - 1)), error
-
-
-def unexplained(
-    x: np.ndarray, domain: np.ndarray, posterior: np.ndarray, apart: np.ndarray, error: np.ndarray
-) -> np.ndarray:  # fmt: skip
-    """`distances` for which other shares of the classes are no reason, (n, n).
-
-    Rows of domain a count as often as their classes are found in domain b, by `posterior`, (n, n_classes). Where then nothing
-    is proved any more, and a large distance is ruled out, rows of a class are alike in both: place (b, a) is 0.
-    """
-    x, kept = _to_tell(x, domain, len(apart))
-    count = np.stack([posterior[domain == k].sum(axis=0) + 1 for k in range(len(apart))])
-    left = apart.copy()
-    for b, a in itertools.permutations(range(len(apart)), 2):
-        if apart[b, a] - N_ERRORS * error[b, a] > NEAR:
-            weight = np.where(domain == a, posterior @ (count[b] / count[a]), 1.0)
-            reweighed, its_error = _distance(x, kept[a], kept[b], weight)
-            if reweighed - N_ERRORS * error[b, a] <= NEAR and reweighed + N_ERRORS * its_error < FAR:
-                left[b, a] = 0.0
-    return left
-
-
-def counts_of_adapters(
-    x: np.ndarray, y: np.ndarray, domain: np.ndarray, log_posterior: np.ndarray, apart: np.ndarray, error: np.ndarray
-) -> np.ndarray:  # fmt: skip
-    """How much adapters count for the rows of each domain, (n_domains,): `trust` in the distances that are `unexplained`.
-
-    Parameters are as in `adapted`; `apart` and `error` are as `distances` gives them.
-    """
-    known = (y >= 0)[:, None]
-    posterior = np.where(known, np.eye(log_posterior.shape[1])[y], np.exp(log_posterior))
-    n_labels = np.bincount(domain[y >= 0], minlength=len(apart))
-    return trust(unexplained(x, domain, posterior, apart, error), error, n_labels)
+    apart, error = np.zeros((2, n_domains, n_domains))
+    kept = [thinned(np.flatnonzero(domain == k), MAX_ROWS) for k in range(n_domains)]
+    for a, b in itertools.combinations(range(n_domains), 2):
+        sizes = len(kept[a]), len(kept[b])
+        error[a, b] = error[b, a] = 2 * np.sqrt(0.25 / max(sizes[0], 1) + 0.25 / max(sizes[1], 1))
+        if min(sizes) < 2:
+            continue
+        pair, is_b = x[np.concatenate([kept[a], kept[b]])], np.repeat([0, 1], sizes)
+        folds = StratifiedKFold(min(5, *sizes), shuffle=True, random_state=0)
+        classifier = LogisticRegression(C=0.1, max_iter=500, tol=1e-3, class_weight="balanced")
+        right = cross_val_predict(classifier, pair, is_b, cv=folds) == is_b
+        balanced = 0.5 * (right[is_b == 0].mean() + right[is_b == 1].mean())
+        apart[a, b] = apart[b, a] = max(0.0, 2 * (2 * balanced - 1))
+    return apart, error
 
 
 def trust(apart: np.ndarray, error: np.ndarray, n_labels: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def pair(tmp_path_factory):
     commands = [[sys.executable, Path(__file__).with_name("pair.py"), folder, str(rank), *addresses] for rank in range(2)]
     workers = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for command in commands]
     try:
-        errors = [worker.communicate(timeout=300)[1] for worker in workers]
+        errors = [worker.communicate(timeout=900)[1] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
