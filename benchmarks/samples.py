@@ -37,7 +37,8 @@ Quality is the mean of both, as SDMetrics' quality report defines them. "Told ap
 logistic regression, which tell real from made-up rows in five folds; 0.5 is best. "Lost": by how many points the accuracy on
 the test rows is less where a random forest, or logistic regression, was trained on made-up rows in place of the real ones.
 
-A table is the mean of its seeds. Tuned on: {", ".join(TUNED)} (seed 0); all others are new. Defaults; rough seconds.
+A table is the mean of its seeds. Tuned on: {", ".join(TUNED)} (seed 0); all others are new.
+Defaults; rough seconds. Columns one by one are those of the real rows, in another order.
 """
 
 
