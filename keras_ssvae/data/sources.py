@@ -17,6 +17,7 @@ from pandas.api.types import union_categoricals
 
 from keras_ssvae._compat.tensorflow import is_endless
 from keras_ssvae.data.containers import as_text, opened
+from keras_ssvae.data.csv_files import blocks_of_csv
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.shares import Share
 
@@ -72,9 +73,7 @@ class Source:
             total += len(block["X"])
             yield block["X"], block["y"]
         if total == 0 and share is None:
-            raise ValueError(
-                "X gave no row. It is read several times from its start: a function must return a new iterator at each call."
-            )
+            raise ValueError("X gave no row. Rows are read several times: a function must return a new iterator at each call.")
 
     def _given(self, rows, rng, share):
         """The user's blocks, all of one kind."""
@@ -277,9 +276,8 @@ def files_of(path: Path) -> tuple[list[Path], str]:
 def _of_csv(files):
     def read(rows, rng):
         for i in range(len(files)) if rng is None else rng.permutation(len(files)):
-            with pd.read_csv(files[i], chunksize=rows) as blocks:
-                for block in blocks:
-                    yield block.reset_index(drop=True)
+            for block in blocks_of_csv(files[i], rows, files[i]):
+                yield block.reset_index(drop=True)
 
     return read
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from keras_ssvae.data.csv_files import blocks_of_csv
 from keras_ssvae.data.sources import BLOCK_ROWS, files_of
 from keras_ssvae.distributed.cluster import WorkerLostError, connected_ray, resources, start, stop
 from keras_ssvae.serialization.files import write_atomically
@@ -71,8 +72,7 @@ def _is_csv(path):
 def blocks_of(piece: Piece, rows: int) -> Iterator[pd.DataFrame]:
     """The rows of a piece, block by block."""
     if _is_csv(piece.path):
-        with pd.read_csv(piece.path, chunksize=rows) as blocks:
-            yield from blocks
+        yield from blocks_of_csv(piece.path, rows, piece.path)
         return
     file, at = _parquet_file(piece.path), 0
     groups, stop = [], math.inf if piece.stop is None else piece.stop
