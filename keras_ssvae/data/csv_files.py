@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pandas as pd
 
-__all__ = ["blocks_of_csv", "naming_file"]
+__all__ = []
 
 
 def blocks_of_csv(file: object, rows: int, name: object) -> Iterator[pd.DataFrame]:

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae.evidence.pool import MAX_ROWS, gather
 
-__all__ = ["check_model", "label_quality"]
+__all__ = ["label_quality"]
 
 
 def label_quality(estimator: typing.Any, X: typing.Any, y: typing.Any) -> pd.Series:
@@ -35,10 +35,8 @@ def label_quality(estimator: typing.Any, X: typing.Any, y: typing.Any) -> pd.Ser
 
     Raises
     ------
-    NotFittedError
-        If the estimator is not fitted.
-    TypeError
-        If it is no generative model of this package.
+    NotFittedError, TypeError
+        If the estimator is not fitted, or no generative model of this package.
     ValueError
         If X or y cannot be read, or fewer than two classes have a label.
 

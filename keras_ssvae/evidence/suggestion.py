@@ -64,12 +64,7 @@ def suggest_labels(
     >>> len(suggest_labels(model, X, n=5, y=few))
     5
     """
-    check_is_fitted(estimator)
-    if not hasattr(estimator, "transform"):
-        raise TypeError(f"estimator must have transform, which gives codes of rows; {type(estimator).__name__} has none.")
-    check_scalar(n, "n", numbers.Integral, min_val=1)
-    if isinstance(n, bool):
-        raise TypeError(f"n must be a number of rows; got {n}.")
+    _check(estimator, n)
     codes = _codes(estimator, X)
     open_rows = (
         np.arange(len(codes)) if y is None else _without_label(y, getattr(estimator, "unlabeled", UNLABELED), len(codes))
@@ -82,6 +77,15 @@ def suggest_labels(
     chosen = chosen[np.argsort(-uncertainty[chosen], kind="stable")]
     index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(codes))
     return pd.Series(uncertainty[chosen], index[open_rows[chosen]], name="uncertainty")
+
+
+def _check(estimator, n):
+    check_is_fitted(estimator)
+    if not hasattr(estimator, "transform"):
+        raise TypeError(f"estimator must have transform, which gives codes of rows; {type(estimator).__name__} has none.")
+    check_scalar(n, "n", numbers.Integral, min_val=1)
+    if isinstance(n, bool):
+        raise TypeError(f"n must be a number of rows; got {n}.")
 
 
 def _codes(estimator, X):
