@@ -225,6 +225,7 @@ def test_streamed_rows_and_a_mark_of_text(folder, tmp_path):
         (["predict", "{}/model.ssvae", "{}/none.csv"], 1, "none.csv"),
         (["predict", "{}/model.ssvae", "{}/test.csv", "--keep", "name"], 1, "--keep names ['name']"),
         (["score", "{}/model.ssvae", "{}/test.csv", "--target", "class"], 1, "--target 'class'"),
+        (["score", "{}/model.ssvae", "{}/test.csv", "--target", "petal"], 1, "None of the labels is a class of the model"),
         (["fit", "{}/labeled.csv", "--target", "class", "-o", "{}/new.ssvae"], 1, "--target 'class'"),
         (["fit", "{}/labeled.csv", "--target", "species", "-o", "{}/no/new.ssvae"], 1, "there is no folder"),
         (["fit", "{}/labeled.csv", "--target", "species", "-o", "{}/parts"], 1, "is a folder or a device, and no file"),
