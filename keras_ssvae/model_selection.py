@@ -219,6 +219,8 @@ def labeled_scorer(scoring: str | Scorer = "accuracy", unlabeled: Mark = UNLABEL
     ------
     ValueError
         If there is no scorer of this name.
+    TypeError
+        If `scoring` is neither a name nor a callable.
 
     Examples
     --------
@@ -228,6 +230,8 @@ def labeled_scorer(scoring: str | Scorer = "accuracy", unlabeled: Mark = UNLABEL
     >>> print(round(labeled_scorer("accuracy")(ones, X, y), 3))
     0.667
     """
+    if not isinstance(scoring, str) and not callable(scoring):
+        raise TypeError(f"scoring must be the name of a scorer or a callable; got {scoring!r}.")
     return _LabeledScorer(get_scorer(scoring), unlabeled)
 
 
@@ -287,6 +291,8 @@ def label_sweep(
     ------
     ValueError
         If a fraction is outside [0, 1], or a number above the number of labels of the training rows.
+    TypeError
+        If `fractions` are none, or the estimator predicts nothing.
 
     Examples
     --------
@@ -298,6 +304,10 @@ def label_sweep(
     >>> sweep.groupby("fraction")["n_labels"].mean().to_dict()
     {0.0: 0.0, 0.1: 10.0, 0.5: 50.0}
     """
+    if isinstance(fractions, str) or not isinstance(fractions, Iterable):
+        raise TypeError(f"fractions must be a list of fractions or numbers of labels; got {fractions!r}.")
+    if isinstance(scoring, str) and not hasattr(estimator, "predict"):
+        raise TypeError(f"estimator must have predict, or scoring={scoring!r} has nothing to score; got {estimator!r:.200}.")
     X, y = indexable(X, y)
     fractions, scorer = list(fractions), labeled_scorer(scoring, unlabeled)
     # All labels are masked before the first fit, so that a wrong fraction does not cost hours.

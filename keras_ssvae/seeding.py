@@ -18,10 +18,19 @@ def derive_seeds(random_state: typing.Any, count: int) -> list[int]:
         As everywhere in scikit-learn; a RandomState instance is advanced, None draws fresh entropy.
     count : int
         Number of seeds.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
     """
     if random_state is None:  # fresh entropy rather than numpy's global generator, which belongs to the user
         return [int(s) % (2**31 - 1) for s in np.random.SeedSequence().generate_state(count)]
-    return [int(s) for s in check_random_state(random_state).randint(2**31 - 1, size=count)]
+    try:
+        generator = check_random_state(random_state)
+    except ValueError as error:
+        raise ValueError(f"random_state must be None, an int from 0 to 2**32 - 1 or a RandomState; {error}.") from error
+    return [int(s) for s in generator.randint(2**31 - 1, size=count)]
 
 
 def seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:

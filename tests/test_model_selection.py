@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV, KFold, PredefinedSplit, cross_
 from sklearn.naive_bayes import GaussianNB
 from sklearn.semi_supervised import SelfTrainingClassifier
 
+from keras_ssvae import VAE
 from keras_ssvae.data.labels import is_unlabeled
 from keras_ssvae.model_selection import SemiSupervisedKFold, label_sweep, labeled_scorer, mask_labels
 
@@ -234,6 +235,21 @@ def test_sweeps_respect_other_splitters(blobs):
 
 def len_of_test(model, X, y):
     return len(y)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"fractions": 0.5}, "fractions must be a list of fractions or numbers of labels; got 0.5"),
+        ({"fractions": "0.5"}, "fractions must be a list"),
+        ({"fractions": [0.5], "scoring": None}, "scoring must be the name of a scorer or a callable; got None"),
+        ({"fractions": [0.5], "estimator": VAE()}, "estimator must have predict"),
+    ],
+)
+def test_what_no_sweep_can_be_made_of_is_refused_before_the_first_fit(blobs, given, message):
+    X, y = blobs
+    with pytest.raises(TypeError, match=message):
+        label_sweep(**{"estimator": LogisticRegression(), "X": X, "y": y, **given})
 
 
 def test_sweeps_are_reproducible(blobs):

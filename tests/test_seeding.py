@@ -79,8 +79,10 @@ def test_an_int_leaves_the_global_generators_alone(untouched):
 
 
 def test_what_is_no_random_state_is_refused():
-    with pytest.raises(ValueError, match="'cat' cannot be used to seed"):
+    with pytest.raises(ValueError, match="random_state must be None, an int .*; 'cat' cannot be used to seed"):
         derive_seeds("cat", 1)
+    with pytest.raises(ValueError, match="random_state must be None, an int from 0"):
+        derive_seeds(-1, 1)
 
 
 # isolated_seed

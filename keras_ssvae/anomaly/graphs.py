@@ -14,7 +14,7 @@ from keras_ssvae.anomaly.trees import Trees
 from keras_ssvae.data.column_kinds import is_unordered
 from keras_ssvae.data.tables import TablePreprocessor
 
-__all__ = ["METHODS", "answers_of", "leaf_means", "score_of"]
+__all__ = ["METHODS", "score_of"]
 
 METHODS = "predict_proba", "anomaly_score", "decision_function", "score_samples", "predict"
 Score = Callable[[dict], tf.Tensor]

@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_classifier
 
 from keras_ssvae._compat.sklearn import is_fitted
+from keras_ssvae.data.containers import opened
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.number_columns import cast
 from keras_ssvae.data.schema import Schema
@@ -52,7 +53,8 @@ class Rows:
         classes = estimator.classes_ if self._is_ready else getattr(estimator, "classes", None)
         if classes is not None and not isinstance(classes, numbers.Integral) and len(classes) == 0:
             raise ValueError(f"estimator was fitted without a label, so this {type(estimator).__name__} knows no class.")
-        n_rows = len(check_X(X, Schema().fit(X)))
+        read = opened(self._X)
+        n_rows = len(check_X(read, Schema().fit(read)))
         self.codec = LabelCodec(classes, getattr(estimator, "unlabeled", UNLABELED)).fit(self._y, n_rows)
         self._y_is_frame = isinstance(y, pd.DataFrame)
         if np.ndim(self._y) == 2:  # a column, of which the codec has warned
@@ -120,11 +122,14 @@ def _container(values):
     if isinstance(values, tuple):
         return list(values)
     kept = isinstance(values, (list, np.ndarray)) or hasattr(values, "iloc") or _is_polars(values)
-    return values if kept or pd.api.types.is_extension_array_dtype(values) else np.asarray(values)
+    if kept or pd.api.types.is_extension_array_dtype(values):
+        return values
+    values = opened(values)  # tensors, tables of Arrow
+    return values if isinstance(values, pd.DataFrame) else np.asarray(values)
 
 
 def _is_polars(values):
-    return hasattr(values, "to_pandas")
+    return type(values).__module__.partition(".")[0] == "polars" and hasattr(values, "to_pandas")
 
 
 def _rows_like(X, drawn):

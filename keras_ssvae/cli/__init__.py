@@ -21,6 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         that is not understood; 130 after Ctrl-C. With the environment variable ``KERAS_SSVAE_TRACEBACK`` errors come through.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the process is ours; TensorFlow reads it when it is imported
+    if sys.stderr is None:  # closed; news would go to stdout, among the answers
+        sys.stderr = open(os.devnull, "w")
     try:
         from keras_ssvae.cli.commands import app
     except ModuleNotFoundError as error:

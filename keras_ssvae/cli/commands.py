@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import sys
 import time
 import typing
@@ -89,7 +90,7 @@ def fit(
     """Fit a model to rows of which any number is labelled, and write it to a file."""
     if STDIO in unlabeled and STDIO in paths:
         raise typer.BadParameter("stdin can be read once only.")
-    _folder_of(output)
+    _check_place(output)
     estimator = _estimator(model, setting, random_state)
     given = {"epochs": epochs, "checkpoint": checkpoint, "verbose": int(sys.stderr.isatty()) if verbose is None else verbose}
     network = estimator if "epochs" in estimator.get_params() else estimator.estimator  # of a detector
@@ -228,6 +229,8 @@ def score(
 ) -> None:  # fmt: skip
     """Compare predictions with labels, or numbers; rows without one do not count."""
     estimator = _load(model, "predict")
+    if not hasattr(estimator, "unlabeled"):
+        raise ValueError(f"{model} holds a {type(estimator).__name__}, whose decisions are no labels to compare with others.")
     true, predicted = [], []
     for frame in rows.blocks_of(path):
         y = rows.labels_of(frame, target)
@@ -261,9 +264,9 @@ def sweep(
     X, y = rows.split(rows.read(paths), target, drop)
     kept = [_number(text) for text in labels]
     table = keras_ssvae.label_sweep(estimator, X, y, kept, cv=folds, scoring=scoring, random_state=random_state)
+    _written(rows.write([table], output), "fits", output)
     if plot is not None:
         keras_ssvae.LabelSweepDisplay(table).plot().figure_.savefig(plot)
-    _written(rows.write([table], output), "fits", output)
 
 
 @command("report model.ssvae rows.csv --target label -o report.html")
@@ -275,13 +278,13 @@ def report(
     title: typing.Annotated[str | None, typer.Option("--title", help="The headline.")] = None,
 ) -> None:
     """Write a page with pictures and tables about a model and some rows: one HTML file that needs nothing else."""
-    _folder_of(output)
+    _check_place(output)
     estimator = _load(model, "fit")
     frame = rows.read([path])
     y = None
     if target is not None:
-        labels = rows.labels_of(frame, target).astype(object)
-        y = np.array([_class_of(estimator, label) for label in labels], dtype=object)
+        labels = rows.labels_of(frame, target)
+        y = np.array([None if pd.isna(label) else _class_of(estimator, label) for label in labels], dtype=object)
     say(keras_ssvae.report(estimator, rows.columns_for(estimator, frame), y, output, title=title))
 
 
@@ -397,7 +400,10 @@ def _estimator(name, settings, random_state):
 def _class_of(estimator, label):
     """The class of a model that a text, or a number read from a file, stands for; a number where the model predicts one."""
     if predicts_numbers(estimator):
-        return float(label)
+        try:
+            return float(label)
+        except ValueError as error:
+            raise ValueError(f"{label!r} is no number, which a {type(estimator).__name__} predicts.") from error
     for known in estimator.classes_:
         if known == label or str(known) == str(label):
             return known
@@ -411,16 +417,20 @@ def _number(text):
         raise typer.BadParameter(f"--labels {text!r} is neither a number nor a share.") from error
 
 
-def _folder_of(path):
+def _check_place(path):
     """Fail before the work where the result would have no place."""
-    folder = Path(path).resolve().parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"--output {path!r}: there is no folder {str(folder)!r}.")
+    place = Path(path).resolve()
+    if not place.parent.is_dir():
+        raise FileNotFoundError(f"--output {path!r}: there is no folder {str(place.parent)!r}.")
+    if place.exists() and not place.is_file():
+        raise OSError(f"--output {path!r} is a folder or a device, and no file.")
+    if not os.access(place.parent, os.W_OK):
+        raise PermissionError(f"--output {path!r}: the folder {str(place.parent)!r} may not be written to.")
 
 
 def _print(figures, as_json):
     if as_json:
-        print(json.dumps(figures))
+        print(json.dumps(figures), flush=True)
         return
     for name, value in figures.items():
         if isinstance(value, dict):

@@ -1,5 +1,6 @@
 """Rows from files and stdin, block by block, and answers to files and stdout."""
 
+import functools
 import io
 import sys
 import typing
@@ -21,15 +22,29 @@ def blocks_of(path: str, rows: int = BLOCK_ROWS) -> Iterator[pd.DataFrame]:
     """The rows of a CSV or Parquet file, of a folder of them, or of CSV on stdin ("-"), in DataFrames of `rows` rows."""
     from keras_ssvae.data.sources import Source, open_source  # with TensorFlow, which `--help` does not wait for
 
-    source = Source(_stdin) if path == STDIO else open_source(Path(path))
+    source = Source(functools.partial(_csv, path)) if path == STDIO or _is_csv(path) else open_source(Path(path))
     assert source is not None  # a path always is one
     for block, _ in source.blocks(rows):
         yield block
 
 
-def _stdin(rows, rng):
-    with pd.read_csv(sys.stdin.buffer, chunksize=rows) as blocks:
-        yield from blocks
+def _is_csv(path):
+    """Whether a path is a file that is read as CSV: any but those of Parquet."""
+    return Path(path).is_file() and not path.endswith(PARQUET)
+
+
+def _csv(path, rows, rng):
+    from keras_ssvae.data.csv_files import blocks_of_csv
+
+    yield from blocks_of_csv(*((_stream("stdin").buffer, rows, "stdin") if path == STDIO else (path, rows, path)))
+
+
+def _stream(name):
+    """A standard stream, which is None in Python where whoever started the process has closed it."""
+    stream = getattr(sys, name)
+    if stream is None:
+        raise OSError(f"{name} is closed, so {STDIO!r} cannot stand for it; name a file.")
+    return stream
 
 
 def conditions_of(texts: Sequence[str]) -> dict:
@@ -56,12 +71,16 @@ def _value(text):
 
 def read(paths: Sequence[str]) -> pd.DataFrame:
     """All rows of some files, one below the other; whole columns are read at once, so each has one type."""
+    from keras_ssvae.data.csv_files import naming_file
+
     frames = []
     for path in paths:
         if path == STDIO:
-            frames.append(pd.read_csv(sys.stdin.buffer))
-        elif Path(path).is_file() and not path.endswith(PARQUET):
-            frames.append(pd.read_csv(path))
+            with naming_file("stdin"):
+                frames.append(pd.read_csv(_stream("stdin").buffer))
+        elif _is_csv(path):
+            with naming_file(path):
+                frames.append(pd.read_csv(path))
         else:
             frames.append(pd.concat(list(blocks_of(path)), ignore_index=True))
     return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
@@ -143,7 +162,10 @@ def write(frames: Iterable[pd.DataFrame], path: str) -> int:
     from keras_ssvae.serialization.files import write_atomically
 
     if path == STDIO:
-        return _write_csv(frames, sys.stdout)
+        stdout = _stream("stdout")
+        count = _write_csv(frames, stdout)
+        stdout.flush()  # what cannot be written is to be noticed here
+        return count
     counts = []
     is_parquet = path.endswith(PARQUET)
 

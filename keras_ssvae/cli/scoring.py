@@ -20,6 +20,9 @@ def figures_of(estimator: typing.Any, true: list, predicted: list) -> dict[str, 
         error = metrics.mean_absolute_error(true, predicted)
         return {"r2": metrics.r2_score(true, predicted), "mean_absolute_error": error}
     names = [str(label) for label in true], [str(label) for label in predicted]
+    classes = [str(label) for label in estimator.classes_]
+    if not set(names[0]) & set(classes):
+        raise ValueError(f"None of the labels is a class of the model: {sorted(set(names[0]))[:5]} of {classes[:20]}.")
     return {
         "accuracy": metrics.accuracy_score(*names),
         "balanced_accuracy": metrics.balanced_accuracy_score(*names),

@@ -136,7 +136,8 @@ def _standardisation(flat, weight, together):
     scale[scale <= 1e-12 * np.abs(offset + mean)] = 1.0
     # rounded, so that rows in another order, or a weight of two for a row given twice, give the very same scaling
     fraction, exponent = np.frexp(scale)
-    scale = np.ldexp(fraction.astype(np.float32).astype(float), exponent)
+    largest = np.where(exponent > 1023, np.nextafter(np.float32(1), np.float32(0)), np.float32(1))  # or it leaves the floats
+    scale = np.ldexp(np.minimum(fraction.astype(np.float32), largest).astype(float), exponent)
     grain = np.maximum(np.maximum(scale, np.abs(offset + mean) * 2.0**-40) * 2.0**-20, np.finfo(float).smallest_subnormal)
     return np.round((offset + mean) / grain) * grain, scale
 

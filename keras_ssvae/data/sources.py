@@ -70,9 +70,7 @@ class Source:
             total += len(block["X"])
             yield block["X"], block["y"]
         if total == 0 and share is None:
-            raise ValueError(
-                "X gave no row. It is read several times from its start: a function must return a new iterator at each call."
-            )
+            raise ValueError("X gave no row. Rows are read several times: a function must return a new iterator at each call.")
 
     def _given(self, rows, rng, share):
         """The user's blocks, all of one kind."""

@@ -12,6 +12,8 @@ from keras_ssvae.registry import register, require, require_keys
 
 __all__ = ["TargetCodec"]
 
+FAR = 1e6  # standard deviations up to which a target counts as what it is: its square is a number in single precision
+
 
 def distinct_targets(y: npt.ArrayLike, unlabeled: object = None) -> tuple[np.ndarray, np.ndarray]:
     """As `keras_ssvae.data.labels.distinct_labels`, where all targets are one kind: 0, once, and (n,) positions, 0 or -1."""
@@ -86,8 +88,10 @@ class TargetCodec(UnreadLabels):
         return _targets(y)[0]
 
     def standardised(self, values: np.ndarray) -> np.ndarray:
-        """Targets in standard units; as they are if none is known."""
-        return values if self.scale_ is None or self.center_ is None else (values - self.center_) / self.scale_
+        """Targets in standard units, those beyond `FAR` as that far; as they are if none is known."""
+        if self.scale_ is None or self.center_ is None:
+            return values
+        return np.clip((values - self.center_) / self.scale_, -FAR, FAR)
 
     def decode(self, target: npt.ArrayLike) -> np.ndarray:
         """Targets in the user's units, NaN if none is known there."""
@@ -103,7 +107,11 @@ class TargetCodec(UnreadLabels):
         values, known = self._read([y] * n_rows if np.ndim(y) == 0 else y, n_rows)
         if not known.all():
             raise ValueError(f"y must have a target for every row; got {np.count_nonzero(~known)} missing ones.")
-        return self.standardised(values)
+        standard = self.standardised(values)
+        far = values[np.abs(standard) >= FAR]
+        if len(far):
+            raise ValueError(f"y must lie within {FAR:.0e} standard deviations of the known targets; got {far[0]}.")
+        return standard
 
     def _read(self, y, n_rows):
         if y is None:

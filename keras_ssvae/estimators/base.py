@@ -37,6 +37,7 @@ from keras_ssvae.estimators.parameters import (
     POSITIVE,
     HasMethods,
     Interval,
+    check_callbacks,
     estimator,
     layer_sizes,
     param,
@@ -208,6 +209,7 @@ class GenerativeEstimator(SamplingMixin, ExportMixin, BaseEstimator):
         check_threads()
         before = self._snapshot()
         refuse_legacy_keras(before.get_params(deep=False))
+        check_callbacks(before.callbacks)
         group = current_group(before.random_state, before.batch_size)
         data = prepare(before, X, y, sample_weight, warm=warm, **given)
         network = before._build(data)
@@ -403,4 +405,6 @@ class GenerativeEstimator(SamplingMixin, ExportMixin, BaseEstimator):
 
 def _detached(callbacks):
     """Copies of callbacks without the network of the last fit."""
-    return [detached_callback(callback) for callback in callbacks] if isinstance(callbacks, list) else callbacks
+    if not isinstance(callbacks, list):
+        return callbacks
+    return [detached_callback(c) if isinstance(c, keras.callbacks.Callback) else c for c in callbacks]

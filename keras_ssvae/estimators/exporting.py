@@ -21,7 +21,7 @@ from keras_ssvae.serialization.files import write_atomically
 from keras_ssvae.serialization.folders import write_folder
 from keras_ssvae.serialization.versions import versions
 
-__all__ = ["ExportMixin", "page_of"]
+__all__ = ["ExportMixin"]
 
 METHODS = ("predict_proba", "predict", "anomaly_score", "transform")
 

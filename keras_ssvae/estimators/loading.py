@@ -18,7 +18,7 @@ from keras_ssvae.registry import ModelFileError, require
 from keras_ssvae.serialization import from_bytes
 from keras_ssvae.serialization.keras_objects import limited_variables
 
-__all__ = ["restore", "saved_attributes"]
+__all__ = ["restore"]
 
 YOUNGER = ("checkpoint", "checkpoint_minutes")  # parameters that the first files did not have
 KINDS = {

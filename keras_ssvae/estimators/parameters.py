@@ -6,6 +6,7 @@ import dataclasses
 import numbers
 import typing
 
+import keras
 import numpy as np
 
 from keras_ssvae._compat.sklearn import HasMethods, Interval, StrOptions
@@ -72,6 +73,13 @@ def refuse_legacy_keras(params: dict) -> None:
                     f"{name} is a {type(part).__name__} of tf_keras (Keras 2); networks here are those of Keras 3. Make it by "
                     "`import keras` in place of tf_keras."
                 )
+
+
+def check_callbacks(callbacks: list | None) -> None:
+    """Raise a TypeError unless all of these are callbacks of Keras."""
+    for callback in callbacks or []:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(f"callbacks must be None or a list of keras.callbacks.Callback; it holds {callback!r:.200}.")
 
 
 def layer_sizes(params: dict, name: str) -> tuple[int, ...]:

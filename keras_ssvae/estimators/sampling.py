@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae._compat.tensorflow import check_threads
@@ -106,13 +107,13 @@ class Conditions:
             raise ValueError(f"conditions must be a dict of columns; got {type(conditions).__name__}.")
         if len(table.row_shape_) != 1:
             raise ValueError("conditions must be None: they are of columns, and X holds images.")
-        self.table, self.wanted = table, dict(conditions)
+        self.table, self.wanted = table, {name: _asked(name, wanted) for name, wanted in conditions.items()}
         schema = table.schema_
-        names = list(range(table.row_shape_[0]) if schema.names is None else schema.names)
+        self._names = list(range(table.row_shape_[0]) if schema.names is None else schema.names)
         for name, wanted in self.wanted.items():
-            if name not in names:
-                raise ValueError(f"conditions names {name!r}, which is no column of X; it has {names[:20]}.")
-            column = None if schema.columns is None else schema.columns[names.index(name)]
+            if name not in self._names:
+                raise ValueError(f"conditions names {name!r}, which is no column of X; it has {self._names[:20]}.")
+            column = None if schema.columns is None else schema.columns[self._names.index(name)]
             if isinstance(column, Levels) and not isinstance(wanted, tuple):
                 _check_levels(name, wanted, list(column.levels))
 
@@ -122,7 +123,8 @@ class Conditions:
         frame = as_frame(X)
         met = np.ones(len(values), bool)
         for name, wanted in self.wanted.items():
-            met &= _is_met(name, X[:, name] if frame is None else frame[name], wanted)
+            at = self._names.index(name)
+            met &= _is_met(name, X[:, at] if frame is None else frame.iloc[:, at], wanted)
         return met
 
 
@@ -131,24 +133,33 @@ def _written(table, values):
     return table.schema_.write(values.reshape(-1, *table.row_shape_))
 
 
+def _asked(name, wanted):
+    """A range as a pair, values to choose from as a list, and one value as it is."""
+    if isinstance(wanted, tuple) and len(wanted) != 2 or isinstance(wanted, Mapping):
+        raise ValueError(f"conditions[{name!r}] must be a value, a list of values, or (low, high); got {wanted!r}.")
+    several = isinstance(wanted, (list, set, frozenset)) or not isinstance(wanted, tuple) and np.ndim(wanted) == 1
+    values = list(wanted) if several else [end for end in wanted if end is not None] if isinstance(wanted, tuple) else [wanted]
+    if any(pd.api.types.is_scalar(value) and pd.isna(value) for value in values):
+        raise ValueError(f"conditions[{name!r}] asks for a missing value, which no made-up row has; got {wanted!r}.")
+    return values if several else wanted
+
+
 def _check_levels(name, wanted, levels):
-    unknown = [value for value in (wanted if isinstance(wanted, (list, set, frozenset)) else [wanted]) if value not in levels]
+    unknown = [value for value in (wanted if isinstance(wanted, list) else [wanted]) if value not in levels]
     if unknown:
         raise ValueError(f"conditions[{name!r}] asks for {unknown}, of the column's values {levels[:20]}.")
 
 
 def _is_met(name, values, wanted):
     if isinstance(wanted, tuple):
-        if len(wanted) != 2:
-            raise ValueError(f"conditions[{name!r}] must be a value, a list of values, or (low, high); got {wanted!r}.")
         low, high = wanted
         try:
             above, below = (True if low is None else values >= low), (True if high is None else values <= high)
         except TypeError:
             raise ValueError(f"conditions[{name!r}]={wanted!r} is a range, but the column has no such order.") from None
         return np.asarray(above & below)
-    if isinstance(wanted, (list, set, frozenset)):
-        return np.isin(np.asarray(values, object), list(wanted))
+    if isinstance(wanted, list):
+        return np.any([np.zeros(len(values), bool), *(values == value for value in wanted)], axis=0)
     return np.asarray(values == wanted)
 
 

@@ -20,7 +20,7 @@ def label_quality(estimator: typing.Any, X: typing.Any, y: typing.Any) -> pd.Ser
 
     Parameters
     ----------
-    estimator : fitted estimator with `classes_`
+    estimator : fitted generative estimator with `classes_`
         It says how to read the columns and labels; it may have been fitted to other rows.
     X : array-like, DataFrame or images of shape (n, ...)
         Rows.
@@ -35,8 +35,8 @@ def label_quality(estimator: typing.Any, X: typing.Any, y: typing.Any) -> pd.Ser
 
     Raises
     ------
-    NotFittedError
-        If the estimator is not fitted.
+    NotFittedError, TypeError
+        If the estimator is not fitted, or no generative model of this package.
     ValueError
         If X or y cannot be read, or fewer than two classes have a label.
 
@@ -54,7 +54,7 @@ def label_quality(estimator: typing.Any, X: typing.Any, y: typing.Any) -> pd.Ser
     >>> int(label_quality(model, X, y).idxmin())
     7
     """
-    check_is_fitted(estimator)
+    check_model(estimator)
     estimator = estimator._snapshot()  # of one fit, whatever comes meanwhile
     X, y, _ = estimator._open(X, y)
     values = estimator._read(X)
@@ -73,3 +73,13 @@ def label_quality(estimator: typing.Any, X: typing.Any, y: typing.Any) -> pd.Ser
         quality[part] = left_out[np.arange(len(part)), y_index[part]]
     index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(values))
     return pd.Series(quality[labeled], index[labeled], name="label_quality")
+
+
+def check_model(estimator: typing.Any) -> None:
+    """Raise a NotFittedError or a TypeError unless this is a fitted generative model of this package."""
+    check_is_fitted(estimator)
+    if not hasattr(estimator, "table_"):
+        raise TypeError(
+            f"estimator must be a generative model of this package, got a {type(estimator).__name__}; of a detector or a "
+            "pipeline pass the model in it, and rows as that reads them."
+        )

@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
-from keras_ssvae.data.labels import is_unlabeled
+from keras_ssvae.data.labels import UNLABELED, is_unlabeled
 
 __all__ = ["suggest_labels"]
 
@@ -48,7 +48,7 @@ def suggest_labels(
     NotFittedError
         If the estimator is not fitted.
     TypeError, ValueError
-        If n is no number from 1 on, or X cannot be read.
+        If n is no number from 1 on, X cannot be read, or the estimator has no `transform`.
 
     References
     ----------
@@ -64,10 +64,11 @@ def suggest_labels(
     >>> len(suggest_labels(model, X, n=5, y=few))
     5
     """
-    check_is_fitted(estimator)
-    check_scalar(n, "n", numbers.Integral, min_val=1)
+    _check(estimator, n)
     codes = _codes(estimator, X)
-    open_rows = np.arange(len(codes)) if y is None else _without_label(y, estimator.unlabeled, len(codes))
+    open_rows = (
+        np.arange(len(codes)) if y is None else _without_label(y, getattr(estimator, "unlabeled", UNLABELED), len(codes))
+    )
     uncertainty = _uncertainty(estimator, X, len(codes))[open_rows]
     rng = check_random_state(random_state)
     any_order = rng.permutation(len(open_rows))  # which of equally uncertain rows are candidates
@@ -76,6 +77,15 @@ def suggest_labels(
     chosen = chosen[np.argsort(-uncertainty[chosen], kind="stable")]
     index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(codes))
     return pd.Series(uncertainty[chosen], index[open_rows[chosen]], name="uncertainty")
+
+
+def _check(estimator, n):
+    check_is_fitted(estimator)
+    if not hasattr(estimator, "transform"):
+        raise TypeError(f"estimator must have transform, which gives codes of rows; {type(estimator).__name__} has none.")
+    check_scalar(n, "n", numbers.Integral, min_val=1)
+    if isinstance(n, bool):
+        raise TypeError(f"n must be a number of rows; got {n}.")
 
 
 def _codes(estimator, X):

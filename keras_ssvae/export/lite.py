@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_ssvae._compat.tensorflow import converted, without_variables
 from keras_ssvae.export.inputs import Input
 
-__all__ = ["lite_of", "single_precision"]
+__all__ = []
 
 DOUBLE, SINGLE = tf.float64.as_datatype_enum, tf.float32.as_datatype_enum
 OPERATION = re.compile(r'fused\["(\w+):')  # where the converter says what it could not convert

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
+
+from keras_ssvae.data.containers import opened
+from keras_ssvae.data.schema import as_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +25,21 @@ REST = "all others"
 
 def as_table(X: Any) -> pd.DataFrame:
     """Rows as a DataFrame; the columns of an array are numbered."""
+    X = in_memory(X)
     return X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.reshape(X, (len(X), -1)))
+
+
+def in_memory(X: Any) -> np.ndarray | pd.DataFrame:
+    """Rows in any container that estimators read as an array, or a DataFrame; a TypeError of what is read in blocks."""
+    X = opened(X)
+    if sparse.issparse(X):
+        return X.toarray()
+    frame = as_frame(X)
+    if isinstance(X, (list, tuple)):
+        return np.asarray(X, dtype=None if frame is None else object)
+    if not isinstance(X, np.ndarray) and frame is None:
+        raise TypeError(f"X must be rows in memory, an array or a DataFrame; got {type(X).__name__}.")
+    return X if isinstance(X, np.ndarray) else frame
 
 
 def has_decimals(y: np.ndarray) -> bool:

@@ -115,8 +115,8 @@ def _plane(Z):
     """Z (n, latent_dim) -> positions (n, 2) and the names of the two axes."""
     if Z.shape[1] == 1:
         return np.column_stack([Z[:, 0], np.zeros(len(Z))]), ("z0", "")
-    if Z.shape[1] == 2:
-        return Z, ("z0", "z1")
+    if Z.shape[1] == 2 or len(Z) < 2:  # one row has no principal components
+        return Z[:, :2], ("z0", "z1")
     pca = PCA(n_components=2).fit(Z)
     shares = enumerate(pca.explained_variance_ratio_, 1)
     return pca.transform(Z), tuple(f"principal component {i} ({share:.0%} of the variance)" for i, share in shares)

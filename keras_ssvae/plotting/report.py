@@ -16,13 +16,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.metrics import confusion_matrix
-from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae.data.labels import is_unlabeled
-from keras_ssvae.evidence.quality import label_quality
+from keras_ssvae.evidence.quality import check_model, label_quality
 from keras_ssvae.evidence.suggestion import suggest_labels
 from keras_ssvae.plotting.calibration import CalibrationDisplay
-from keras_ssvae.plotting.columns import as_table, has_decimals
+from keras_ssvae.plotting.columns import as_table, has_decimals, in_memory
 from keras_ssvae.plotting.curves import LossCurveDisplay
 from keras_ssvae.plotting.latent_space import LatentSpaceDisplay
 from keras_ssvae.plotting.rows import ReconstructionDisplay, SamplesDisplay
@@ -61,8 +60,8 @@ def report(
 
     Parameters
     ----------
-    estimator : estimator
-        A fitted estimator of this package.
+    estimator : generative estimator
+        A fitted model of this package; of an `AnomalyDetector` its `estimator_`.
     X : array, DataFrame or images of shape (n_samples, ...)
         Rows, in the form that the estimator was fitted on.
     y : array-like of shape (n_samples,), default=None
@@ -83,14 +82,16 @@ def report(
     ------
     NotFittedError
         If the estimator is not fitted.
+    TypeError
+        If it is no generative model of this package, or X is not in memory.
     ImportError
         If matplotlib is not installed.
     ValueError
         If X or y cannot be read.
     """
-    check_is_fitted(estimator)
+    check_model(estimator)
     page = _Report(estimator, X, y, random_state)
-    text = page.html(title or type(estimator).__name__)
+    text = page.html(str(title or type(estimator).__name__))
     write_atomically(path, lambda file: file.write(text.encode()))
     return os.fspath(path)
 
@@ -99,11 +100,12 @@ class _Report:
     """The sections of the page, each of them a heading and pieces of HTML; none where the model has no such answer."""
 
     def __init__(self, estimator, X, y, random_state):
-        self.estimator, self.X, self.y, self.random_state = estimator, X, y, random_state
-        self.n_rows = len(X)
+        self.estimator, self.X, self.y, self.random_state = estimator, in_memory(X), y, random_state
+        self.n_rows = len(self.X)
         self.known = np.zeros(self.n_rows, bool) if y is None else ~np.asarray(is_unlabeled(y, estimator.unlabeled))
         if len(self.known) != self.n_rows:
             raise ValueError(f"y must have an entry for each of the {self.n_rows} rows of X; got {len(self.known)}.")
+        estimator._codec.encode(y, self.n_rows)  # raises where a label is none of the model's
         drawn = np.random.RandomState(random_state).permutation(self.n_rows)[:MAX_DRAWN]
         self.drawn = np.sort(drawn)
 
@@ -216,7 +218,7 @@ class _Report:
         given = self.rows(rows)
         if np.ndim(given) != 2 or np.shape(given)[1] > MAX_EXPLAINED or not hasattr(self.estimator, "reconstruct"):
             return None
-        usual, names = self.estimator.reconstruct(given), as_table(given).columns
+        usual, names = in_memory(self.estimator.reconstruct(given)), as_table(given).columns
         falls = [score - self.estimator.anomaly_score(_exchanged(given, usual, j)) for j in range(len(names))]
         top = np.argsort(-np.stack(falls), axis=0, kind="stable")[:N_REASONS]
         return [

@@ -225,7 +225,9 @@ def test_rows_are_read_in_blocks(table):
     np.testing.assert_array_equal(detector.anomaly_score(blocks), detector.anomaly_score(table[:400]))
 
 
-@pytest.mark.parametrize("cls", [ks.M2, ks.LadderVAE, ks.SemiSupervisedGAN, ks.AdversarialAutoencoder])
+@pytest.mark.parametrize(
+    "cls", [ks.M2, ks.LadderVAE, ks.SemiSupervisedGAN, ks.SemiSupervisedVAERegressor, ks.AdversarialAutoencoder]
+)
 def test_any_family_with_a_score(cls, table):
     detector = ks.AnomalyDetector(cls(latent_dim=2, hidden_layer_sizes=(16,), epochs=1, jit_compile=False), random_state=0)
     if not hasattr(cls, "score_samples"):

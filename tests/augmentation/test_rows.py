@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from generators import ClassMeans, X, Y, counted, tiny
 from sklearn.exceptions import DataConversionWarning
 
@@ -71,6 +72,17 @@ def test_lists_stay_lists():
     assert y_new == [*Y.tolist(), "c"]
     X_new, _ = augment([("u", 1.5), ("v", 2.5)] * 6, Y, tiny(), n_samples={"c": 1})
     assert X_new[11] == ("v", 2.5) and X_new[12][0] in "uv" and isinstance(X_new[12][1], float)
+
+
+def test_tensors_and_tables_of_arrow_come_back_as_arrays_and_frames():
+    pa = pytest.importorskip("pyarrow")
+    X_new, _ = augment(tf.constant(X), tf.constant(LABELS), ClassMeans(), n_samples={1: 1})
+    assert isinstance(X_new, np.ndarray)
+    np.testing.assert_array_equal(X_new, np.vstack([X, X[LABELS == 1].mean(axis=0)]))
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    X_new, _ = augment(pa.Table.from_pandas(frame), Y, ClassMeans(), n_samples={"c": 1})
+    pd.testing.assert_frame_equal(X_new.iloc[:12], frame)
+    assert len(X_new) == 13
 
 
 def test_images_stay_images():

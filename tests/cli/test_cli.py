@@ -1,5 +1,7 @@
 """The shell, command by command, as its user types it."""
 
+import errno
+import gzip
 import io
 import json
 import os
@@ -223,8 +225,11 @@ def test_streamed_rows_and_a_mark_of_text(folder, tmp_path):
         (["predict", "{}/model.ssvae", "{}/none.csv"], 1, "none.csv"),
         (["predict", "{}/model.ssvae", "{}/test.csv", "--keep", "name"], 1, "--keep names ['name']"),
         (["score", "{}/model.ssvae", "{}/test.csv", "--target", "class"], 1, "--target 'class'"),
+        (["score", "{}/model.ssvae", "{}/test.csv", "--target", "petal"], 1, "None of the labels is a class of the model"),
         (["fit", "{}/labeled.csv", "--target", "class", "-o", "{}/new.ssvae"], 1, "--target 'class'"),
         (["fit", "{}/labeled.csv", "--target", "species", "-o", "{}/no/new.ssvae"], 1, "there is no folder"),
+        (["fit", "{}/labeled.csv", "--target", "species", "-o", "{}/parts"], 1, "is a folder or a device, and no file"),
+        (["report", "{}/model.ssvae", "{}/test.csv", "-o", "/dev/null"], 1, "is a folder or a device, and no file"),
         (["fit", "{}/labeled.csv", "--model", "Forest", "-o", "{}/new.ssvae"], 2, "--model 'Forest'"),
         (["fit", "{}/labeled.csv", "--set", "size=3", "-o", "{}/new.ssvae"], 2, "--set 'size=3'"),
         (["fit", "{}/labeled.csv", "--set", "latent_dim=-3", "-o", "{}/new.ssvae"], 1, "latent_dim"),
@@ -240,11 +245,81 @@ def test_errors_are_a_line_and_a_code(folder, capsys, arguments, code, said):
     assert not (folder / "new.ssvae").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(b"", "No columns to parse"), (b"a,b\n1,2\n1,2,3,4\n", "line 3"), ("a,b\nß,1\n".encode("latin1"), "utf-8")],
+    ids=["empty", "ragged", "latin-1"],
+)
+def test_a_file_that_is_no_table_is_named(folder, tmp_path, monkeypatch, capsys, text, said):
+    path = tmp_path / "odd.csv"
+    path.write_bytes(text)
+    for command in (["fit", str(path), "-o", str(tmp_path / "new.ssvae")], ["predict", str(folder / "model.ssvae"), str(path)]):
+        assert main(command) == 1
+        error = capsys.readouterr().err
+        assert "odd.csv is no CSV file of rows" in error and said in error and error.count("\n") == 1
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    assert ask(folder, "predict", "-") == 1
+    assert "stdin is no CSV file of rows" in capsys.readouterr().err
+
+
+def test_packed_files_that_are_cut_are_named(folder, tmp_path, capsys):
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress((folder / "test.csv").read_bytes())[:300])
+    assert ask(folder, "predict", tmp_path / "cut.csv.gz", "-o", tmp_path / "answers.csv") == 1
+    assert "cut.csv.gz is no CSV file of rows" in capsys.readouterr().err
+    assert not (tmp_path / "answers.csv").exists()
+
+
+def test_closed_streams_are_said(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert ask(folder, "predict", "-") == 1
+    assert "stdin is closed" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdout", None)
+    assert ask(folder, "predict", folder / "test.csv") == 1
+    monkeypatch.undo()
+    assert "stdout is closed" in capsys.readouterr().err
+
+
+def test_news_never_come_among_the_answers(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert ask(folder, "predict", folder / "none.csv") == 1
+    assert capsys.readouterr().out == ""
+
+
+class FullDisk(io.StringIO):
+    """Text that is kept until it is flushed, and has no place then."""
+
+    def flush(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("command", [["predict", "test.csv"], ["info", "--json"]])
+def test_a_full_disk_behind_stdout_is_said(folder, monkeypatch, capsys, command):
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", FullDisk())
+        assert ask(folder, command[0], *(folder / text if "." in text else text for text in command[1:])) == 1
+    assert os.strerror(errno.ENOSPC) in capsys.readouterr().err
+
+
+def test_report_of_rows_of_which_some_have_no_label(folder, tmp_path):
+    frame = pd.read_csv(folder / "test.csv")
+    frame["species"] = frame["species"].astype("Int64").mask(frame.index < 20)
+    frame.to_csv(tmp_path / "partly.csv", index=False)
+    assert ask(folder, "report", tmp_path / "partly.csv", "--target", "species", "-o", tmp_path / "page.html") == 0
+    assert "30 of them with a label" in (tmp_path / "page.html").read_text()
+
+
 def test_a_missing_column_is_named_and_no_file_is_left(folder, tmp_path, capsys):
     pd.read_csv(folder / "test.csv").drop(columns="petal").to_csv(tmp_path / "fewer.csv", index=False)
     assert ask(folder, "predict", tmp_path / "fewer.csv", "-o", tmp_path / "answers.csv") == 1
     assert "no column ['petal']" in capsys.readouterr().err
     assert not (tmp_path / "answers.csv").exists()
+
+
+def test_a_folder_that_may_not_be_written_to_is_said_before_the_fit(folder, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder.resolve() or mode != os.W_OK)
+    monkeypatch.setattr(ks.SemiSupervisedVAE, "fit", None)
+    assert main(["fit", str(folder / "labeled.csv"), "--target", "species", "-o", str(folder / "new.ssvae")]) == 1
+    assert "may not be written to" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_the_model_of_the_last_epoch(folder, tmp_path, monkeypatch, capsys):

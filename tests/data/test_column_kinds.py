@@ -388,3 +388,12 @@ def test_the_least_numbers_are_standardised():
     center, scale = standardisation(X, np.ones(3))
     np.testing.assert_array_equal(center, 2.0**-1074)
     assert scale > 0 and np.isfinite(X / scale).all()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_columns_that_fill_the_range_of_floats_have_a_scale(together):
+    largest = np.finfo(float).max
+    center, scale = standardisation(np.array([[largest], [-largest]] * 5), np.ones(10), together)
+    assert center.tolist() == [0.0]
+    assert np.isfinite(scale).all()
+    np.testing.assert_allclose(scale, largest, rtol=1e-6)

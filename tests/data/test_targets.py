@@ -91,6 +91,13 @@ def test_targets_that_are_asked_for():
     assert codec.indices_of([3.0, 5.0], 2).tolist() == [0.0, 1.0]
     with pytest.raises(ValueError, match="a target for every row; got 1 missing"):
         codec.indices_of([3.0, np.nan], 2)
+    with pytest.raises(ValueError, match=r"within 1e\+06 standard deviations of the known targets; got 1e\+300"):
+        codec.indices_of([3.0, 1e300], 2)
+
+
+def test_later_targets_stay_numbers_in_single_precision():
+    codec = TargetCodec().fit_weighted([1.0, 5.0], np.ones(2))
+    assert codec.arrays([7.0, 1e300, -1e300], 3)["target"].tolist() == [2.0, 1e6, -1e6]
 
 
 def test_all_targets_are_one_kind():

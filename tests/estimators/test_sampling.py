@@ -37,6 +37,10 @@ def model(frame):
         ({"spent": (2.0, None), "plan": "paid"}, lambda X: (X["spent"] >= 2) & (X["plan"] == "paid")),
         ({"since": (pd.Timestamp("2022-01-01"), None)}, lambda X: X["since"] >= "2022-01-01"),
         ({"size": ("M", "L")}, lambda X: X["size"].isin(["M", "L"])),
+        ({"age": np.array([30, 40])}, lambda X: X["age"].isin([30, 40])),
+        ({"age": pd.Series([30, 40])}, lambda X: X["age"].isin([30, 40])),
+        ({"age": range(30, 40)}, lambda X: X["age"].between(30, 39)),
+        ({"since": list(pd.date_range("2022-01-01", "2022-12-31").astype(str))}, lambda X: X["since"].dt.year == 2022),
         ({}, lambda X: X["age"] > 0),
     ],
 )
@@ -81,8 +85,9 @@ def test_domains_that_were_asked_for_stay(frame):
 def test_columns_of_arrays_go_by_position():
     X = np.random.RandomState(0).standard_normal((200, 3))
     model = make(ks.VAE, latent_dim=2, hidden_layer_sizes=(8,), epochs=3).fit(X)
-    made, _ = model.sample(10, random_state=0, conditions={1: (0, None)})
-    assert made.shape == (10, 3) and (made[:, 1] >= 0).all()
+    for name in (1, np.int64(1), 1.0):
+        made, _ = model.sample(10, random_state=0, conditions={name: (0, None)})
+        assert made.shape == (10, 3) and (made[:, 1] >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -92,6 +97,12 @@ def test_columns_of_arrays_go_by_position():
         ({"plan": "payed"}, r"asks for \['payed'\], of the column's values \['free', 'paid'\]"),
         ({"plan": ["paid", "gold"]}, r"asks for \['gold'\]"),
         ({"age": (1, 2, 3)}, r"conditions\['age'\] must be a value, a list of values, or \(low, high\)"),
+        ({"age": {30: 40}}, r"conditions\['age'\] must be a value, a list of values, or \(low, high\); got {30: 40}"),
+        ({"plan": pd.NA}, r"conditions\['plan'\] asks for a missing value, which no made-up row has; got <NA>"),
+        ({"plan": ["paid", None]}, "asks for a missing value"),
+        ({"age": (np.nan, 30)}, "asks for a missing value"),
+        ({"plan": [["paid"]]}, r"asks for \[\['paid'\]\]"),
+        ({"age": []}, "hardly a row"),
         ({"plan": (1, 2)}, r"conditions\['plan'\]=\(1, 2\) is a range, but the column has no such order"),
         ({"spent": 1.2345}, "hardly a row that the model makes up: for 2 of 2 none of 1000"),
         (["age"], "conditions must be a dict of columns; got list"),

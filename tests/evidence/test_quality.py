@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from instances import make
 from known import blobs
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 
 import keras_ssvae as ks
@@ -95,3 +96,5 @@ def test_errors_say_what_is_wrong_with_y(model):
         label_quality(model, x, y[:5])
     with pytest.raises(NotFittedError):
         label_quality(ks.SemiSupervisedVAE(), x, y)
+    with pytest.raises(TypeError, match="estimator must be a generative model of this package, got a DummyClassifier"):
+        label_quality(DummyClassifier().fit(x, y), x, y)

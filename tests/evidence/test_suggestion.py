@@ -2,7 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from keras_ssvae import SemiSupervisedVAE
 from keras_ssvae.evidence.suggestion import suggest_labels
@@ -16,7 +19,7 @@ class Known(BaseEstimator):
     def __init__(self):
         self.classes_ = np.array(["a", "b"])
 
-    def fit(self):
+    def fit(self, X=None, y=None):
         return self
 
     def __sklearn_is_fitted__(self):
@@ -81,3 +84,14 @@ def test_labels_have_to_fit_the_rows_and_the_model_to_be_fitted():
         suggest_labels(Known(), two_groups(), y=[-1, 0, 1])
     with pytest.raises(NotFittedError):
         suggest_labels(SemiSupervisedVAE(), two_groups())
+    with pytest.raises(TypeError, match="n must be a number of rows; got True"):
+        suggest_labels(Known(), two_groups(), n=True)
+    with pytest.raises(TypeError, match="estimator must have transform, which gives codes of rows; DummyClassifier has none"):
+        suggest_labels(DummyClassifier().fit(two_groups(), np.zeros(160)), two_groups())
+
+
+def test_a_pipeline_marks_rows_without_label_as_usual():
+    rows = two_groups()
+    pipeline = make_pipeline(FunctionTransformer(), Known()).fit(rows)
+    suggested = suggest_labels(pipeline, rows, 3, y=np.where(np.arange(160) < 100, 0, -1))
+    assert (suggested.index >= 100).all() and len(suggested) == 3

@@ -61,6 +61,19 @@ def test_log_likelihood_is_the_mean_weight_of_draws_of_z_and_t(fitted, rows):
     np.testing.assert_allclose(network.log_likelihood(batch, 7), expected, rtol=1e-4)
 
 
+def test_bound_at_the_means_is_that_of_z_and_t(fitted, rows):
+    network, batch = fitted.network_, fitted.table_.encode(rows[0][:5])
+    batch = {name: tf.constant(values) for name, values in batch.arrays.items()}
+    features, mean, log_variance = (v.numpy() for v in network.features_and_posterior(network.read(batch)))
+    t_mean, t_log_variance = (v.numpy() for v in network.target_head(features))
+    m, v = np.hstack([mean, t_mean]), np.exp(np.hstack([log_variance, t_log_variance]))
+    kl = 0.5 * (m**2 + v - 1 - np.log(v)).sum(axis=1)
+    log_x = network.log_prob(batch, network.location(network.joined(mean, t_mean))).numpy()
+    said = network.bound_at_mean(batch)
+    np.testing.assert_allclose(said["kl"], kl, rtol=1e-4)
+    np.testing.assert_allclose(said["bound"], kl - log_x, rtol=1e-4)
+
+
 def batch_of(network, advice=None):
     """Two rows with a target and one without."""
     batch = {"x": tf.zeros((3, 4)), "y": tf.constant([0, 0, -1]), "target": tf.constant([1.0, -2.0, 0.0])}

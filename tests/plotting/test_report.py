@@ -4,11 +4,14 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits, load_iris
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 
 import keras_ssvae as ks
@@ -123,8 +126,41 @@ def test_what_cannot_be_read_leaves_no_file(iris, tmp_path):
     model, X, y = iris
     with pytest.raises(ValueError, match="each of the 150 rows of X; got 3"):
         ks.report(model, X, y[:3], tmp_path / "page.html")
+    with pytest.raises(ValueError, match="y holds labels that are not among the classes: \\['rose'\\]"):
+        ks.report(model, X, np.full(150, "rose"), tmp_path / "page.html")
     with pytest.raises(NotFittedError):
         ks.report(ks.VAE(), X, path=tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_page_of_one_row_is_written(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    model = ks.SemiSupervisedVAE(latent_dim=3, **FAST).fit(X, y)
+    text = Path(ks.report(model, X[:1], y[:1], tmp_path / "page.html")).read_text()
+    assert "1 rows" in text and "Rows in the latent space" in text
+
+
+def test_rows_of_any_container_are_those_of_a_frame(iris, tmp_path):
+    polars = pytest.importorskip("polars")
+    _, X, y = iris
+    table = X.iloc[:, :3]
+    pages = []
+    for fitted_to, rows in [(table.to_numpy(), table.to_numpy().tolist()), (table.to_numpy(), csr_array(table.to_numpy()))]:
+        pages.append(ks.report(ks.SemiSupervisedVAE(**FAST).fit(fitted_to, y), rows, y, tmp_path / f"{len(pages)}.html"))
+    first, second = (Path(page).read_text().split("</p>", 1)[1] for page in pages)
+    assert first == second
+    made = ks.SemiSupervisedVAE(**FAST).fit(polars.from_pandas(X), y)
+    text = Path(ks.report(made, polars.from_pandas(X), y, tmp_path / "polars.html")).read_text()
+    assert "sepal length (cm)" in text and "north &amp; &lt;south&gt;" in text
+
+
+def test_what_is_no_generative_model_is_refused(iris, tmp_path):
+    _, X, y = iris
+    for other in (ks.AnomalyDetector(ks.VAE(**FAST)).fit(X), DummyClassifier().fit(X, y)):
+        with pytest.raises(TypeError, match="estimator must be a generative model"):
+            ks.report(other, X, path=tmp_path / "page.html")
+    with pytest.raises(TypeError, match="X must be rows in memory"):
+        ks.report(iris[0], "folder", path=tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
 
 

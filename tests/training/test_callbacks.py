@@ -133,6 +133,13 @@ def test_weights_of_a_model_checkpoint_can_be_read_again(tmp_path):
 # Rows to judge by
 
 
+@pytest.mark.parametrize("odd", [5, None, keras.callbacks.Callback, print])
+def test_what_is_no_callback_is_named(odd):
+    model = ks.VAE(**{k: v for k, v in SMALL.items() if k != "experts"}, callbacks=[odd])
+    with pytest.raises(TypeError, match="callbacks must be None or a list of keras.callbacks.Callback; it holds"):
+        clone(model).fit(X)
+
+
 def test_validation_data_judge_every_epoch():
     seen = []
     model = ks.VAE(latent_dim=1, hidden_layer_sizes=(4,), epochs=3, random_state=0)
