@@ -279,7 +279,10 @@ def test_numbers_as_text_are_called_numbers(form):
     ("values", "message"),
     [
         ([datetime.time(1, tzinfo=datetime.UTC)] * 3, "column 'c' holds times of day with a zone; convert them"),
-        ([pd.Period("2024-01", "M"), pd.Period("2024", "Y")], "column 'c' holds Period.* Convert it by"),
+        (
+            [pd.Period("2024-01", "M"), pd.Period("2024", "Y")],
+            "column 'c' mixes times of several kinds, .*; convert them to one",
+        ),
         ([{1}, {2}], "column 'c' holds .* Convert it by"),
     ],
 )

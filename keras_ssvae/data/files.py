@@ -87,9 +87,13 @@ def parquet_dataset(folder: Folder, names: Sequence[str]) -> typing.Any:
     odd -= numbered
     if odd:
         raise ValueError(f"All files of X must have the same columns; not in all of them are {sorted(odd)[:20]}.")
-    schema = pyarrow.unify_schemas([dataset.schema, *schemas], promote_options="permissive")  # numbers that are whole here only
+    for name in known - numbered:  # of another type from file to file
+        if re.fullmatch(r"__index_level_\d+__", name) and len({schema.field(name).type for schema in schemas}) > 1:
+            numbered.add(name)
+    found = [dataset.schema, *schemas]
     if numbered:  # rows are numbered through, and what pandas says of an index is left out
-        schema = pyarrow.schema([field for field in schema if field.name not in numbered])
+        found = [pyarrow.schema([field for field in schema if field.name not in numbered]) for schema in found]
+    schema = pyarrow.unify_schemas(found, promote_options="permissive")  # numbers that are whole here only
     return pyarrow.dataset.dataset(**settings, schema=schema)
 
 

@@ -210,6 +210,14 @@ def test_folders_named_by_a_value_are_a_column(tmp_path):
     assert X["year"].tolist() == [2001] * 5 + [2002] * 5
 
 
+def test_an_index_that_differs_from_file_to_file_is_no_column(tmp_path):
+    pytest.importorskip("pyarrow")
+    pd.DataFrame({"a": [1.0, 2.0]}, index=[3, 7]).to_parquet(tmp_path / "0.parquet")
+    pd.DataFrame({"a": [5.0, 6.0]}, index=["x", "y"]).to_parquet(tmp_path / "1.parquet")
+    X = pd.concat([block for block, _ in open_source(tmp_path).blocks(10)])
+    pd.testing.assert_frame_equal(X, pd.DataFrame({"a": [1.0, 2.0, 5.0, 6.0]}))
+
+
 def test_numbers_that_are_whole_in_one_file_only(tmp_path):
     pd.DataFrame({"a": [1, 2]}).to_parquet(tmp_path / "0.parquet")
     pd.DataFrame({"a": [0.5, np.nan]}).to_parquet(tmp_path / "1.parquet")
