@@ -127,6 +127,9 @@ def _fit(estimator, paths, unlabeled, target, mark, drop, stream):
         estimator.fit(blocks)
         return
     split = [rows.split(rows.read(some), target, drop, labeled) for some, labeled in parts if some]
+    rows.check_same_columns(
+        split[0][0], split[-1][0], "rows of --unlabeled have other columns than those with labels (see --drop)"
+    )
     X = pd.concat([X for X, _ in split], ignore_index=True)
     y = None if target is None else np.concatenate([np.asarray(y, dtype=object) for _, y in split])
     if target is not None:

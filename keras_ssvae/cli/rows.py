@@ -83,7 +83,16 @@ def read(paths: Sequence[str]) -> pd.DataFrame:
                 frames.append(pd.read_csv(path))
         else:
             frames.append(pd.concat(list(blocks_of(path)), ignore_index=True))
+    for path, frame in zip(paths, frames, strict=True):
+        check_same_columns(frames[0], frame, f"{path} has other columns than {paths[0]}")
     return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+
+
+def check_same_columns(one: pd.DataFrame, other: pd.DataFrame, words: str) -> None:
+    """Raise a ValueError that begins with these words where a column is in one of two tables only."""
+    odd = sorted(map(str, set(one) ^ set(other)))
+    if odd:
+        raise ValueError(f"{words}: not in both are {odd[:20]}.")
 
 
 def bytes_of(paths: Sequence[str]) -> int:

@@ -372,3 +372,18 @@ def test_the_commands_of_the_readme_run(folder, tmp_path, monkeypatch, capsys):
         assert main([*command, *(FAST if command[0] == "fit" else [])]) == 0
     assert "accuracy" in capsys.readouterr().out
     assert len(pd.read_parquet("answers.parquet")) == 50
+
+
+@pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["in memory", "streamed"])
+def test_files_with_other_columns_are_named_not_filled_with_gaps(folder, tmp_path, capsys, stream):
+    other = pd.read_csv(folder / "test.csv").rename(columns={"petal": "leaf"})
+    other.to_csv(tmp_path / "other.csv", index=False)
+    output = ["-o", str(tmp_path / "model"), *FAST, *stream]
+    assert (
+        main(["fit", str(folder / "labeled.csv"), "--unlabeled", str(tmp_path / "other.csv"), "--target", "species", *output])
+        == 1
+    )
+    assert "leaf" in capsys.readouterr().err
+    assert main(["fit", str(folder / "labeled.csv"), str(tmp_path / "other.csv"), "--target", "species", *output]) == 1
+    assert "leaf" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
