@@ -29,6 +29,7 @@ __all__ = [
     "Rows",
     "add_methods",
     "argument_parser",
+    "at_most",
     "command_line",
     "compare",
     "digits_split",
@@ -172,6 +173,11 @@ def load_tables(folder, names=None):
         raise ValueError(f"{folder} has the tables {list(paths)}; asked for: {unknown or 'any'}.")
     frames = {name: pd.read_csv(paths[name]) for name in paths if names is None or name in names}
     return {name: (X, np.unique(X.pop("target"), return_inverse=True)[1]) for name, X in frames.items()}
+
+
+def at_most(n, X, y, seed):
+    """Return rows and their classes as they are, or n of them, stratified by class, where they are more."""
+    return (X, y) if len(y) <= n else train_test_split(X, y, train_size=n, stratify=y, random_state=seed)[::2]
 
 
 def hide_labels(y, labeled, random_state, unlabeled=-1, at_least=0):

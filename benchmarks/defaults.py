@@ -19,6 +19,7 @@ from common import (
     Rows,
     add_methods,
     argument_parser,
+    at_most,
     command_line,
     compare,
     digits_split,
@@ -199,8 +200,7 @@ def load(folder, work, name, labels, seed):
             else load_tables(folder / "keel", [name])[name]
         )
         y = np.asarray(y)
-        if len(y) > MOST_ROWS:
-            X, _, y, _ = train_test_split(X, y, train_size=MOST_ROWS, stratify=y, random_state=seed)
+        X, y = at_most(MOST_ROWS, X, y, seed)
         split, peers = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed), None
     X_train, X_test, y_train, y_test = split
     n_classes = len(np.unique(y_train))

@@ -9,6 +9,7 @@ import pandas as pd
 from common import (
     OURS,
     Rows,
+    at_most,
     command_line,
     compare,
     fit_seconds,
@@ -16,10 +17,9 @@ from common import (
     markdown,
     ours,
     tables_parser,
-    variant,
     write_section,
 )
-from keel import prepare
+from keel import full_name, prepare
 from scipy.stats import ks_2samp, norm, rankdata
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -152,20 +152,18 @@ PEERS = {COPULA: from_copula, ALONE: one_by_one}
 
 
 def plainly(X):
-    """Numbers as floats, all else as text, missing cells as the most frequent value: what measures and peers read."""
+    """Numbers as floats, all else as text, a missing cell among them as a word of its own: what measures read."""
     return pd.DataFrame({name: X[name].astype(float) if is_number(X[name]) else X[name].astype(str) for name in X})
 
 
 def run(table, X, y, seed, args, rows):
     """Run the methods that `rows` lacks on one split of one table."""
     y = np.asarray(y).astype(str)
-    if len(y) > MOST_ROWS:
-        X, _, y, _ = train_test_split(X, y, train_size=MOST_ROWS, stratify=y, random_state=seed)
+    X, y = at_most(MOST_ROWS, X, y, seed)
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
     X = X.reset_index(drop=True)
     for name in args.methods:
-        method = variant(name, args.params) if name == OURS else name
-        key = {"method": method, "table": table, "seed": seed}
+        key = {"method": full_name(name, args.params), "table": table, "seed": seed}
         if key in rows:
             continue
         seconds = 0.0
@@ -204,7 +202,7 @@ def main():
         for table, (X, y) in load_tables(args.data, args.tables).items():
             run(table, X, y, seed, args, rows)
     frame = rows.frame()
-    title, name = "Rows that are made up, beside real ones", variant(OURS, args.params)
+    title, name = "Rows that are made up, beside real ones", full_name(OURS, args.params)
     write_section("samples", title, command_line(), summary(frame), NOTES, rows=frame, out=args.out, needs=name)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 __all__ = []
 
 
-def blocks_of_csv(file: object, rows: int, name: object) -> Iterator[pd.DataFrame]:
+def blocks_of_csv(file: object, rows: int, name: object, compression: str | None = "infer") -> Iterator[pd.DataFrame]:
     """The rows of a CSV file in DataFrames of at most `rows` rows.
 
     Parameters
@@ -21,13 +21,15 @@ def blocks_of_csv(file: object, rows: int, name: object) -> Iterator[pd.DataFram
         Rows of a block.
     name : object
         What errors call the file.
+    compression : str or None, default="infer"
+        As in `pandas.read_csv`, which infers it from a path alone.
 
     Raises
     ------
     ValueError
         If it is no CSV file of rows.
     """
-    with naming_file(name), pd.read_csv(file, chunksize=rows) as blocks:
+    with naming_file(name), pd.read_csv(file, chunksize=rows, compression=compression) as blocks:
         yield from blocks
 
 

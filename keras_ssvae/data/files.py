@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from keras_ssvae.data.csv_files import naming_file
+from keras_ssvae.data.csv_files import blocks_of_csv
 from keras_ssvae.data.folders import Folder, open_folder
 
 __all__ = []
@@ -53,10 +53,9 @@ def files_of(address: str | os.PathLike) -> Files:
 
 def csv_blocks(folder: Folder, name: str, rows: int) -> Iterator[pd.DataFrame]:
     """The rows of a CSV file, `rows` at a time."""
-    compression = "gzip" if folder.path_of(name).lower().endswith(".gz") else None
-    with folder.open(name) as file, naming_file(folder.path_of(name)):
-        with pd.read_csv(file, chunksize=rows, compression=compression) as blocks:
-            yield from blocks
+    path = folder.path_of(name)
+    with folder.open(name) as file:
+        yield from blocks_of_csv(file, rows, path, "gzip" if path.lower().endswith(".gz") else None)
 
 
 def parquet_file(folder: Folder, name: str) -> typing.Any:

@@ -73,7 +73,6 @@ class SamplingMixin:
             n_samples = len(y)
         rng = np.random.RandomState(derive_seeds(random_state, 1)[0])
         asked = None if y is None else self._codec.indices_of(y, n_samples)
-
         reference = self._reference_rows()
 
         def draw(rows, **given):

@@ -140,9 +140,7 @@ class Writer:
                 check_config(config)
                 return {"layer": config}
         except (TypeError, ValueError, NotImplementedError) as error:  # layers that Keras cannot find by name, or code
-            raise TypeError(
-                f"save cannot write {where} = {value!r} as data; leave it out, convert it, or use pickle."
-            ) from error
+            raise _refused(where, value) from error
         return None
 
     def _array(self, value, where):

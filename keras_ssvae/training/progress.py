@@ -105,15 +105,18 @@ class StageProgress:
 
     def end_epoch(self, means: dict[str, float]) -> bool:
         """Take down the means of an epoch; whether the stage is to stop here."""
-        if self.step.fault is not None or not self.step.is_ahead and (self.step.has_diverged() or self._has_overflown()):
+        if self.step.fault is not None or not self.step.is_ahead and self.step.has_diverged():
+            return True
+        weights = None if self.step.is_ahead else self.step.network.get_weights()  # ahead they are those of a later epoch
+        if weights is not None and self._has_overflown(weights):
             return True
         for name, value in means.items():
             self.record.setdefault(name, []).append(value)
         if self._tell is not None:
             self._tell(means)
-        if self.step.is_ahead:  # the weights are those of a later epoch
+        if weights is None:
             return False
-        self.weights = self.step.network.get_weights()
+        self.weights = weights
         self.waited += 1
         if means[self.monitor] < self.best:
             self.best, self.best_weights, self.waited = means[self.monitor], self.weights, 0
@@ -121,9 +124,9 @@ class StageProgress:
             self._keep(self)
         return self.is_over
 
-    def _has_overflown(self):
-        weights = self.step.network.trainable_variables
-        if self._is_finite is None or max(np.abs(w.numpy()).max(initial=0) for w in weights) < LARGE:
+    def _has_overflown(self, weights):
+        trained = (w for v, w in zip(self.step.network.weights, weights, strict=True) if v.trainable)
+        if self._is_finite is None or max(np.abs(w).max(initial=0) for w in trained) < LARGE:
             return False
         if not self._is_finite():
             self.step.fault = "the loss after the last step"
