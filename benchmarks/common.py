@@ -472,6 +472,28 @@ def markdown(frame, decimals=3):
     return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
 
 
+def ece(y, probabilities, bins=10):
+    """Return the expected calibration error of the largest probability, over bins of equal width.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        The true classes 0, 1, ...
+    probabilities : ndarray of shape (n, n_classes)
+    bins : int, default=10
+        Each holds its upper edge, the first also 0.
+
+    Returns
+    -------
+    float
+        Mean over the rows of the distance between the share of right rows and the mean probability in the row's bin.
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(which, weights=right - confidence, minlength=bins)
+    return np.abs(gaps).sum() / len(y)
+
+
 def compare(rows, value):
     """Compare methods over many tables by a value that is better the smaller it is.
 

@@ -82,6 +82,8 @@ def _check_parameters(estimator):
     """Those of the estimator, and those its network was made with."""
     params = estimator.get_params(deep=False)
     vars(estimator).update((name, params[name]) for name in YOUNGER if name not in vars(estimator))
+    if "convolutional_pi" in params and "convolutional_pi" not in vars(estimator):  # nor did the first files have such a layer
+        estimator.convolutional_pi = estimator._fitted_params["convolutional_pi"] = False
     missing = [name for name in params if name not in vars(estimator)]
     require(not missing, f"parameters {missing} are missing")
     validate_parameters(estimator)

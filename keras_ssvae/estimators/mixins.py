@@ -384,20 +384,24 @@ class CodeMixin:
 
     def _has_code(self, table):
         """Whether a model of the rows of a `TablePreprocessor` has a code below."""
-        return _code_dim(self.get_params(deep=False), table) is not None
+        return self._code_dim_of(self.get_params(deep=False), table) is not None
+
+    @staticmethod
+    def _code_dim_of(params, table):
+        """`code_dim` where it is "auto"."""
+        if params["code_dim"] != "auto":
+            return params["code_dim"]
+        own = all(body is None or isinstance(body, str) for body in (params["encoder"], params["decoder"]))
+        return min(50, table.n_columns_ // 4) if own and table.image_shape_ and table.n_columns_ > 100 else None
 
     @classmethod
     def _resolve(cls, params, table, summary):
         params = super()._resolve(params, table, summary)
-        return {**params, "code_dim": _code_dim(params, table), "code_layer_sizes": layer_sizes(params, "code_layer_sizes")}
-
-
-def _code_dim(params, table):
-    """`code_dim` where it is "auto"."""
-    if params["code_dim"] != "auto":
-        return params["code_dim"]
-    own = all(body is None or isinstance(body, str) for body in (params["encoder"], params["decoder"]))
-    return min(50, table.n_columns_ // 4) if own and table.image_shape_ and table.n_columns_ > 100 else None
+        return {
+            **params,
+            "code_dim": cls._code_dim_of(params, table),
+            "code_layer_sizes": layer_sizes(params, "code_layer_sizes"),
+        }
 
 
 def _mask_rate(table, summary):

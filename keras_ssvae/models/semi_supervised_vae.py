@@ -16,21 +16,23 @@ from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervise
 from keras_ssvae.estimators.parameters import AUTO, POSITIVE, StrOptions, estimator, param
 from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.autoencoder import as_rows
-from keras_ssvae.networks.domain import DomainNetwork
+from keras_ssvae.networks.image_classifier import ImageNetwork
 from keras_ssvae.networks.stages import StepContext
 from keras_ssvae.nn import backbones, losses
 from keras_ssvae.nn.layers import Dense, PiLayer
 
 __all__ = ["SemiSupervisedVAE", "SemiSupervisedVAENetwork"]
 
+DENSE = 1024  # numbers of an image up to which dense layers are as good a body for its code as convolutions, and far faster
 
-class SemiSupervisedVAENetwork(DomainNetwork):
+
+class SemiSupervisedVAENetwork(ImageNetwork):
     """p(y) p(z) p(v | z, y), with q(z | v) q(y | v); v is x itself, or the code of a VAE below it.
 
     Parameters
     ----------
     seed, label_input, **kwargs
-        As in `keras_ssvae.networks.domain.DomainNetwork`, and in `SemiSupervisedVAE`.
+        As in `keras_ssvae.networks.image_classifier.ImageNetwork`, and in `SemiSupervisedVAE`.
     """
 
     shares_steps = True
@@ -80,7 +82,7 @@ class SemiSupervisedVAENetwork(DomainNetwork):
 
     def style_and_logits(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
         mean, _, logits = self.posterior(self.read(batch))
-        return mean, logits
+        return mean, logits if self.image_pi is None else self.class_logits(batch)
 
     def bound(self, seen: dict, y: tf.Tensor, step: StepContext) -> tuple[dict, tf.Tensor, tf.Tensor]:
         mean, log_variance, logits = self.posterior(seen)
@@ -135,6 +137,12 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
         Whether the encoder reads each number of a table of up to 64 columns once more, piece by piece between its quantiles, by
         which a border across a column is as easily learned as by a tree. Needs an encoder of ours. "auto": unless
         `experts` is None, whose opinions have such borders.
+    convolutional_pi : bool or "auto", default="auto"
+        Whether pi of images reads the pixels, by convolutions of its own, in place of the code: a classifier that is taught the
+        labels and what the model of the code says of other images, each shifted, turned and stretched a little, or changed by
+        `augmentation`. Where it does, bodies of the code that are not given are dense up to 1,024 numbers an image. "auto":
+        for images with a code and a side of at least 12 pixels, unless `encoder` or `decoder` is the user's own, or a weight
+        of labels or consistency is 0.
     n_enumerated : int, None or "auto", default="auto"
         Number of classes, the most probable ones of each row, that the decoder is called with. One of the other classes is
         drawn for all of them; the loss and its gradient keep their expectations. None: all classes. "auto": 3 where experts
@@ -154,12 +162,15 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
     Notes
     -----
     Without a code there is one stage, "train". With one there are three: "pretrain" fits the lower autoencoder to all rows,
-    "semi-supervised" the pi layer's model to its codes, and "together" all layers at once. With experts, "teach" follows.
+    "semi-supervised" the pi layer's model to its codes, and "together" all layers at once. With experts, "teach" follows; where
+    pi reads images by convolutions of its own, "teach" trains these before "together", and they alone answer.
 
     References
     ----------
     F. Berkhahn et al. (2019), "Augmenting Variational Autoencoders with Sparse Labels", arXiv 1908.03015: the pi layer.
     D. P. Kingma et al. (2014), "Semi-supervised Learning with Deep Generative Models", arXiv 1406.5298, eq. 6-9: the bound.
+    K. Sohn et al. (2020), "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", arXiv 2001.07685:
+    how a convolutional pi is taught; here the model of the code has the first word.
 
     Examples
     --------
@@ -180,6 +191,7 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
 
     experts: str | None = param(default="auto", accepts=[None, AUTO])
     piecewise: bool | str = param(default="auto", accepts=["boolean", AUTO])
+    convolutional_pi: bool | str = param(default="auto", accepts=["boolean", AUTO])
     n_enumerated: int | str | None = param(default="auto", accepts=[None, POSITIVE, AUTO])
 
     _network_class: typing.ClassVar[typing.Any] = SemiSupervisedVAENetwork
@@ -192,6 +204,9 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
             "n_enumerated": 3 if summary.advised and len(summary.class_weight) > 5 else None,
         }
         decided = {name: value for name, value in advised.items() if params[name] == "auto"}
+        decided["convolutional_pi"] = _convolutional(params, table, cls._code_dim_of(params, table))
+        if decided["convolutional_pi"] and table.n_columns_ <= DENSE:
+            decided |= {name: "mlp" for name in ("encoder", "decoder") if params[name] is None}
         given = {name: value for name, value in params.items() if name != "experts"}
         return super()._resolve({**given, **decided}, table, summary)
 
@@ -259,6 +274,18 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
         state = copy.deepcopy({name: vars(vae)[name] for name in kept})
         estimator._publish({**state, "network_": network, "_codec": codec, "_fitted_params": fitted, "_prepared": True})
         return estimator
+
+
+def _convolutional(params, table, code_dim):
+    """`convolutional_pi` where it is "auto"."""
+    image, asked = table.image_shape_, params["convolutional_pi"]
+    if asked != "auto":
+        if asked and (code_dim is None or not image):
+            raise ValueError("convolutional_pi=True needs images with a code, X of shape (n, height, width[, channels]).")
+        return asked
+    own = all(params[name] is None or isinstance(params[name], str) for name in ("encoder", "decoder"))
+    taught = params["classification_weight"] != 0 and params["consistency_weight"] != 0
+    return bool(image) and code_dim is not None and min(image[:2]) >= 12 and own and taught
 
 
 def _piecewise(params, table):

@@ -150,15 +150,23 @@ class ClassifierNetwork(AutoencoderNetwork):
 
     def _consistency(self, batch, r, view, step):
         """Cross-entropy between the mixture of two rows' responsibilities and q(y) of the mixture of the rows."""
-        if step.mode == "train":
-            mean = tf.einsum("r,rk->k", batch["weight"], r) / tf.reduce_sum(batch["weight"])
-            self.class_usage.assign_add(0.01 * (mean - self.class_usage))
+        self._note_usage(batch, r, step)
         if "advice" not in batch or "view" in batch:  # experts know better how often a class is there
             r = self._aligned(r, batch["y"], SHARPENING if "view" in batch else 1.0)
         partner = tf.math.top_k(-step.uniform(r[:, 0]), shape_of(r)[0]).indices
         share = step.uniform(r[:, :1])
         target = share * r + (1 - share) * tf.gather(r, partner)
         return -tf.reduce_sum(target * tf.nn.log_softmax(self.logits(self.mixed(view, partner, share, step))), axis=-1)
+
+    def _note_usage(self, batch, r, step):
+        if step.mode == "train":
+            mean = tf.einsum("r,rk->k", batch["weight"], r) / tf.reduce_sum(batch["weight"])
+            self.class_usage.assign_add(0.01 * (mean - self.class_usage))
+
+    def aligned(self, batch: dict, r: tf.Tensor, step: StepContext) -> tf.Tensor:
+        """Responsibilities as `_aligned`; in training, how often each class is used goes on from them."""
+        self._note_usage(batch, r, step)
+        return self._aligned(r, batch["y"], 1.0)
 
     def _aligned(self, r, y, power):
         """Responsibilities of unlabelled rows, scaled so that over all rows each class is used as often as the prior says.

@@ -91,10 +91,10 @@ def mlp(shape: tuple[int, ...], hidden_layer_sizes: Sizes, activation: Activatio
     return keras.Sequential([keras.Input(shape), *layers], name=name)
 
 
-def _conv_filters(shape):
+def _conv_filters(shape, first=32):
     """Filters of the strided convolutions for an image: halved in size until a side is under 8 pixels, at most thrice."""
     depth = max(1, min(3, int(math.log2(max(8, min(shape[:2])) / 4))))
-    return [32 * 2**i for i in range(depth)]
+    return [first * 2**i for i in range(depth)]
 
 
 def _check_sizes(hidden_layer_sizes):
@@ -102,7 +102,9 @@ def _check_sizes(hidden_layer_sizes):
         raise ValueError("hidden_layer_sizes must hold at least one size with convolutions; got ().")
 
 
-def conv_encoder(shape: Image, hidden_layer_sizes: Sizes, activation: Activation, name: str) -> keras.Model:
+def conv_encoder(
+    shape: Image, hidden_layer_sizes: Sizes, activation: Activation, name: str, n_filters: int = 32
+) -> keras.Model:
     """Strided convolutions sized by the image, then one dense layer.
 
     Parameters
@@ -113,11 +115,13 @@ def conv_encoder(shape: Image, hidden_layer_sizes: Sizes, activation: Activation
         The last entry is the number of units of the dense layer.
     activation, name
         As in `mlp`.
+    n_filters : int, default=32
+        Filters of the first convolution; each has twice as many as the one before.
     """
     _check_sizes(hidden_layer_sizes)
     layers = [
         keras.layers.Conv2D(n, 3 if i else 5, 2, "same", activation=activation, data_format=LAST, name=f"conv_{i}")
-        for i, n in enumerate(_conv_filters(shape))
+        for i, n in enumerate(_conv_filters(shape, n_filters))
     ]
     dense = keras.layers.Dense(hidden_layer_sizes[-1], activation, name="dense")
     return keras.Sequential([keras.Input(shape), *layers, keras.layers.Flatten(LAST, name="flatten"), dense], name=name)
