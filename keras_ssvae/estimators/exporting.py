@@ -63,10 +63,10 @@ class ExportMixin:
         Notes
         -----
         A column is a tensor (n,): numbers, truth values, and categories that are numbers as float64, NaN where missing; texts
-        and categories that are texts as strings, "" where missing; dates as seconds since 1970. A category that the fit did not
-        see counts as missing. An array of numbers is one tensor, "X". ``export.json`` lists all inputs by name, and the
-        classes; ``model_card.md`` is `model_card`. Answers are float32, the same as those of the method up to rounding (1e-5),
-        all rows at once: ask for some thousand rows at a time.
+        and categories that are texts as strings, "" where missing unless that is a category; dates as seconds since 1970. A
+        category that the fit did not see counts as missing. An array of numbers is one tensor, "X". ``export.json`` lists all
+        inputs by name, and the classes; ``model_card.md`` is `model_card`. Answers are float32, the same as those of the method
+        up to rounding (1e-5), all rows at once: ask for some thousand rows at a time.
         """
         check_is_fitted(self)
         check_threads()

@@ -146,6 +146,33 @@ def test_integers_with_many_digits_keep_their_differences():
     assert numbers[3] == -(2.0**63) and np.isnan(numbers[4])
 
 
+@pytest.mark.parametrize("format", ["savedmodel", "onnx"])
+def test_columns_of_any_name_and_those_that_never_change(format, tmp_path):
+    names = ["class", "self", "name", "graph", "False", "transform"]
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame(rng.normal(size=(40, 6)), columns=names).assign(same=3.0, none=np.nan)
+    model = ks.VAE(**QUICK).fit(frame)
+    model.export(tmp_path / "model", ["transform"], format)
+    inputs = json.loads((tmp_path / "model" / "export.json").read_text())["inputs"]
+    given = {i["name"]: frame[i["column"]].to_numpy(float) for i in inputs}
+    if format == "savedmodel":
+        signature = tf.saved_model.load(str(tmp_path / "model")).signatures["transform"]
+        z = signature(**{name: tf.constant(values) for name, values in given.items()})["transform"]
+    else:
+        session = onnxruntime.InferenceSession(tmp_path / "model" / "transform.onnx")
+        read = {i.name for i in session.get_inputs()}
+        (z,) = session.run(None, {name: values for name, values in given.items() if name in read})
+    np.testing.assert_allclose(z, model.transform(frame), rtol=1e-4, atol=1e-5)
+
+
+def test_a_gap_is_another_text_where_the_empty_one_is_a_category():
+    frame = pd.DataFrame({"answer": ["yes", "", "?", None] * 3, "other": ["a", "b", None, "a"] * 3})
+    schema = Schema().fit(frame)
+    first, second = inputs_of(TablePreprocessor().fit(schema.read(frame), schema, np.ones(12)))
+    assert first.words == 'text, "??" where missing' and second.words == 'text, "" where missing'
+    np.testing.assert_array_equal(first.numbers(tf.constant(["", "??", "?", "yes"])), [0, np.nan, 1, 2])
+
+
 def test_images_and_arrays_are_one_tensor(tmp_path):
     X = np.random.RandomState(0).rand(30, 6, 6).astype("float32")
     images = ks.VAE(**QUICK).fit(X)
