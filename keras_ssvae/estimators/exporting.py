@@ -11,7 +11,7 @@ import tensorflow as tf
 from sklearn.base import is_regressor
 from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae._compat.tensorflow import check_threads
+from keras_ssvae._compat.tensorflow import check_runtime
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.mixins import N_DRAWS, DensityMixin, LabelPredictorMixin
@@ -69,7 +69,7 @@ class ExportMixin:
         up to rounding (1e-5), all rows at once: ask for some thousand rows at a time.
         """
         check_is_fitted(self)
-        check_threads()
+        check_runtime()
         has, without = self._exported(), self._not_in_a_graph()
         if methods is None:
             methods = [method for method in has if method not in without]
