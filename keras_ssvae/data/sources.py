@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import keras
 import numpy as np
 import pandas as pd
+import scipy.sparse as sparse
 import tensorflow as tf
 from pandas.api.types import union_categoricals
 
@@ -98,7 +99,7 @@ class Source:
             X, y = element
         X = opened(X)
         frame = None if isinstance(X, np.ndarray) else as_frame(X)
-        X = as_text(np.asarray(X)) if frame is None else frame
+        X = as_text(_array(X)) if frame is None else frame
         if X.ndim < 2:
             raise ValueError(f"X must give blocks of rows, of two dimensions at least; got shape {X.shape}. Is it batched?")
         if frame is not None:
@@ -138,6 +139,16 @@ class Source:
             odd = sorted(set(map(str, columns)) ^ set(map(str, self._columns)))
             raise ValueError(f"All blocks of X must have the same columns; not in all of them are {odd[:20]}.")
         return X[self._columns]
+
+
+def _array(X):
+    """A block that is no frame as an array, of a sparse matrix too; raises a ValueError where its rows differ in length."""
+    try:
+        return X.toarray() if sparse.issparse(X) else np.asarray(X)
+    except ValueError as error:
+        raise ValueError(
+            f"X must give blocks X or tuples (X, y); got a {type(X).__name__} that is no array: {error}"
+        ) from error
 
 
 def _labels(y):

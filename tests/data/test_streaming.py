@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow.dataset
 import pyarrow.fs
 import pytest
+import scipy.sparse
 import tensorflow as tf
 from instances import assert_same_weights
 from sklearn.exceptions import NotFittedError
@@ -339,6 +340,12 @@ ERRORS = {
     "other widths": (lambda path: lambda: iter([ROWS, ROWS[:, :1]]), None, ValueError, r"shape \(1,\) where .* \(2,\)"),
     "names and none": (lambda path: lambda: iter([ROWS, FRAME]), None, ValueError, "has names where the first had rows"),
     "three parts": (lambda path: lambda: iter([(ROWS, [0] * 100, [1] * 100)]), None, ValueError, "tuple of 3"),
+    "a list of both": (
+        lambda path: lambda: iter([[ROWS, [0] * 100]]),
+        None,
+        ValueError,
+        r"tuples \(X, y\); got a list that is none",
+    ),
     "infinity": (lambda path: lambda: iter([FRAME, FRAME / 0]), None, ValueError, "infinity"),
     "not batched": (lambda path: tf.data.Dataset.from_tensor_slices(ROWS), None, ValueError, "Is it batched"),
     "columns not batched": (lambda path: tf.data.Dataset.from_tensor_slices(dict(FRAME)), None, ValueError, "batched"),
@@ -360,6 +367,12 @@ def test_what_cannot_be_read_is_said(case, tmp_path):
     with pytest.raises(error, match=message):
         model.fit(source(tmp_path), y)
     assert not hasattr(model, "network_")
+
+
+def test_blocks_may_be_sparse():
+    block = scipy.sparse.csr_matrix(np.eye(3))
+    X, _ = next(open_source(lambda: iter([block, np.ones((2, 3)), block])).blocks())
+    np.testing.assert_array_equal(X, np.concatenate([np.eye(3), np.ones((2, 3)), np.eye(3)]))
 
 
 def test_what_is_given_many_times_and_ends_is_read():
