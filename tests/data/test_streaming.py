@@ -344,7 +344,7 @@ ERRORS = {
         lambda path: lambda: iter([[ROWS, [0] * 100]]),
         None,
         ValueError,
-        r"tuples \(X, y\); got a list that is none",
+        r"tuples \(X, y\); got a list that is no array",
     ),
     "infinity": (lambda path: lambda: iter([FRAME, FRAME / 0]), None, ValueError, "infinity"),
     "not batched": (lambda path: tf.data.Dataset.from_tensor_slices(ROWS), None, ValueError, "Is it batched"),
