@@ -50,7 +50,7 @@ def writer_of(
     ValueError
         If `format` is another one, or a column cannot be read in a graph.
     """
-    if format not in WRITERS:
+    if format not in list(WRITERS):
         raise ValueError(
             f"format must be one of {list(WRITERS)}; got {format!r}. Keras reads a SavedModel as a layer: "
             "keras.layers.TFSMLayer(path, call_endpoint='predict_proba', dtype='float64')."

@@ -1,5 +1,6 @@
 """What is exported answers as the model does, of raw columns, without the package; and is there as a whole or not at all."""
 
+import concurrent.futures
 import json
 import subprocess
 import sys
@@ -333,6 +334,21 @@ def test_impossible_requests(model, tmp_path):
         with pytest.raises(ValueError, match="methods must be some of"):
             model.export(tmp_path / "model", methods=methods)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_export_in_place_of_another_has_its_mode_and_no_other_folder_stays(model, tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    model.export(target, methods=["transform"])
+    target.chmod(0o700)
+    with concurrent.futures.ThreadPoolExecutor(3) as threads:
+        done = [threads.submit(model.export, target, ["transform"]) for _ in range(6)]
+    assert [future.exception() for future in done] == [None] * 6
+    assert target.stat().st_mode & 0o777 == 0o700 and list(tmp_path.iterdir()) == [target]
+    monkeypatch.chdir(target)
+    with pytest.raises(FileExistsError, match="is the working directory"):
+        model.export(".")
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*/none'"):
+        model.export(tmp_path / "none" / "model")
 
 
 def test_a_folder_is_replaced_if_it_is_an_export(model, tmp_path, monkeypatch):
