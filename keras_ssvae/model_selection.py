@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from pandas.api.types import is_extension_array_dtype
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold, check_cv
 from sklearn.utils import check_random_state, indexable
 
 from keras_ssvae._compat.sklearn import safe_indexing
+from keras_ssvae.data.containers import opened
 from keras_ssvae.data.labels import UNLABELED, LabelCodec, is_unlabeled
 
 __all__ = ["SemiSupervisedKFold", "label_sweep", "labeled_scorer", "mask_labels", "split_unlabeled"]
@@ -308,7 +310,8 @@ def label_sweep(
         raise TypeError(f"fractions must be a list of fractions or numbers of labels; got {fractions!r}.")
     if isinstance(scoring, str) and not hasattr(estimator, "predict"):
         raise TypeError(f"estimator must have predict, or scoring={scoring!r} has nothing to score; got {estimator!r:.200}.")
-    X, y = indexable(X, y)
+    y = y if isinstance(y, np.ma.MaskedArray) else opened(y)
+    X, y = indexable(opened(X), y if hasattr(y, "iloc") or not is_extension_array_dtype(y) else pd.Series(y))
     fractions, scorer = list(fractions), labeled_scorer(scoring, unlabeled)
     # All labels are masked before the first fit, so that a wrong fraction does not cost hours.
     splits = list(_masked_splits(X, y, fractions, cv, unlabeled, random_state))
@@ -390,7 +393,7 @@ def _stratified_numbers(counts, n_kept, rng):
 def _series_like(y, labels, gaps, unlabeled):
     if isinstance(y.dtype, pd.CategoricalDtype) and not pd.isna(unlabeled) and unlabeled not in y.cat.categories:
         y = y.cat.add_categories([unlabeled])
-    if pd.api.types.is_extension_array_dtype(y.dtype):
+    if is_extension_array_dtype(y.dtype):
         values = y.array.copy()
         try:
             values[gaps] = unlabeled

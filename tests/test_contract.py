@@ -624,10 +624,11 @@ def test_an_unfitted_estimator_says_so_whatever_it_is_asked(cls, rows):
         ("predict_proba", lambda m, X: m.sample(3, y="nobody"), "not among the classes"),
         ("predict_proba", lambda m, X: m.sample(3, y=[0, 1]), "does not match the 2 labels"),
         ("inverse_transform", lambda m, X: m.inverse_transform(np.zeros((2, 7))), "Z has 7 columns"),
+        ("inverse_transform", lambda m, X: m.inverse_transform(np.ma.masked_equal(np.eye(2), 1)), "Input Z contains NaN"),
         ("kl_warmup", lambda m, X: m.score_samples(X, n_draws=0), "n_draws must be an integer of at least 1"),
         ("predict_proba", lambda m, X: m.score(X, np.full(90, -1)), "at least one label"),
     ],
-    ids=["n_samples", "class", "labels", "Z", "n_draws", "score"],
+    ids=["n_samples", "class", "labels", "Z", "masked Z", "n_draws", "score"],
 )
 def test_bad_questions_are_refused(having, call, message, rows, models):
     asked = [cls for cls in FAST if hasattr(cls, having)]

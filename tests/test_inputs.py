@@ -1,6 +1,7 @@
 """What may come as X, y, weights and parameters, drawn at random: it works with all promises, or is refused in words."""
 
 import importlib
+import pickle
 import warnings
 from pathlib import Path
 
@@ -158,7 +159,7 @@ def test_long_integers_come_back_as_they_were(wrap):
 
 
 @pytest.mark.parametrize("cls", [ks.SemiSupervisedVAE, ks.SemiSupervisedVAERegressor, ks.AnomalyDetector])
-def test_answers_do_not_depend_on_what_numpy_does_about_underflow(cls):
+def test_answers_do_not_depend_on_what_numpy_does_about_underflow(cls, tmp_path):
     rng = np.random.RandomState(0)
     frame = pd.DataFrame({"count": rng.poisson(9, 80), "wide": np.exp(3 * rng.standard_normal(80)), "z": rng.rand(80)})
     y = np.where(np.arange(80) % 2, np.nan, np.arange(80) // 40)
@@ -168,4 +169,7 @@ def test_answers_do_not_depend_on_what_numpy_does_about_underflow(cls):
         model.fit(frame, y)
         np.testing.assert_array_equal(model.predict(frame), expected)
         assert np.isfinite(model.score_samples(frame)).all()
+        model.save(tmp_path / "model")
+        for copied in (ks.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+            np.testing.assert_array_equal(copied.predict(frame), expected)
         assert set(np.geterr().values()) == {"raise"}

@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from scipy import sparse
 from sklearn.datasets import make_blobs
 from sklearn.dummy import DummyClassifier
@@ -235,6 +236,14 @@ def test_sweeps_respect_other_splitters(blobs):
 
 def len_of_test(model, X, y):
     return len(y)
+
+
+@pytest.mark.parametrize("container", [tf.constant, lambda y: pd.array(np.array(["a", "b"])[y], dtype="string")])
+def test_a_sweep_reads_tensors_and_arrays_of_pandas(container):
+    y = np.arange(20) % 2
+    X = 5.0 * y[:, None]
+    plain = label_sweep(GaussianNB(), X, y, [1.0], cv=2, random_state=0)
+    assert label_sweep(GaussianNB(), tf.constant(X), container(y), [1.0], cv=2, random_state=0)["score"].equals(plain["score"])
 
 
 @pytest.mark.parametrize(

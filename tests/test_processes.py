@@ -1,6 +1,7 @@
-"""Several processes: whoever starts with a Python of its own works as any other, and a fork says what it cannot do."""
+"""Several processes: one with a Python of its own works as any other, and a fork says what it cannot do, as a graph does."""
 
 import concurrent.futures
+import copy
 import multiprocessing
 import os
 import pickle
@@ -12,6 +13,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import tensorflow as tf
 import workers
 from instances import assert_same_weights, families, make, one_worker, questions, same
 
@@ -116,7 +118,7 @@ if child == 0:
         del sys.modules[name]
     import keras_ssvae._compat.tensorflow
     try:
-        keras_ssvae._compat.tensorflow.check_threads()
+        keras_ssvae._compat.tensorflow.check_runtime()
     except RuntimeError:
         os._exit(5)
     os._exit(6)
@@ -194,3 +196,34 @@ def test_a_table_gives_the_same_bits_on_any_number_of_threads_and_in_any_order()
     assert len(first) == 2
     assert set(second) == set(first)
     assert set(run(2, False, ("VAE",))) < set(first)
+
+
+def test_a_tape_of_the_users_changes_nothing(data):
+    expected = make(ks.SemiSupervisedVAE, **FEW).fit(*data).predict_proba(data[0])  # of a network that is gone
+    with tf.GradientTape(persistent=True):
+        np.testing.assert_array_equal(make(ks.SemiSupervisedVAE, **FEW).fit(*data).predict_proba(data[0]), expected)
+
+
+@pytest.mark.parametrize("ask", ["fit", "predict", "sample", "load"])
+def test_where_a_graph_is_made_nothing_is_computed(ask, data, tmp_path):
+    model = make(ks.SemiSupervisedVAE, **FEW).fit(*data)
+    model.save(tmp_path / "model")
+    asked = {"fit": lambda: model.fit(*data), "predict": lambda: model.predict(data[0]), "sample": lambda: model.sample(2)}
+    asked["load"] = lambda: ks.load(tmp_path / "model")
+    with tf.Graph().as_default(), pytest.raises(RuntimeError, match="Nothing is computed here.*Call the estimator outside"):
+        asked[ask]()
+
+
+def test_variables_that_a_strategy_spreads_are_refused(data, tmp_path):
+    model = make(ks.SemiSupervisedVAE, **FEW).fit(*data)
+    expected = model.predict(data[0])
+    model.save(tmp_path / "model")
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        np.testing.assert_array_equal(model.predict(data[0]), expected)
+        for ask in (
+            lambda: ks.load(tmp_path / "model"),
+            lambda: make(ks.VAE, **FEW).fit(data[0]),
+            lambda: copy.deepcopy(model),
+        ):
+            with pytest.raises(RuntimeError, match="inside the scope of a MirroredStrategy"):
+                ask()

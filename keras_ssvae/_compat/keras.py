@@ -118,13 +118,21 @@ def noting_changes(callbacks):
 def detached_callback(callback):
     """A copy of a callback as it was before any fit: afterwards it has the model, files and writers, none of which is copied.
 
-    What the user has changed since is copied as it is.
+    What the user has changed since is copied as it is. A TypeError is raised, and names the attribute, where it has no copy.
     """
     state = {**vars(callback), **_before.get(id(callback), {})}
     if state.get("_model") is not None:
         state["_model"] = None  # of a fit that runs, or one by Keras alone
     detached = object.__new__(type(callback))
-    vars(detached).update((name, copy.deepcopy(value)) for name, value in state.items() if value is not _ABSENT)
+    for name, value in state.items():
+        if value is not _ABSENT:
+            try:
+                vars(detached)[name] = copy.deepcopy(value)
+            except TypeError as error:
+                raise TypeError(
+                    f"callbacks holds a {type(callback).__name__} whose attribute {name!r} cannot be copied: {error}. Make it "
+                    "in `on_train_begin` and not before, so that copies of the estimator need not have it."
+                ) from error
     return detached
 
 

@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterable
 
 import keras
 import tensorflow as tf
-from tensorflow.python.eager import context
+from tensorflow.python.eager import context, record
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-__all__ = ["TransferableFunction", "check_threads", "converted", "is_endless", "without_variables"]
+__all__ = ["TransferableFunction", "check_runtime", "converted", "is_endless", "without_variables"]
+
+SPREADING = (
+    tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy, tf.distribute.TPUStrategy,
+    tf.distribute.ParameterServerStrategy,
+)  # fmt: skip
 
 
 def _runs():
@@ -39,12 +44,26 @@ class _Threads:
 _THREADS = _Threads()
 
 
-def check_threads() -> None:
-    """Raise a RuntimeError where TensorFlow would wait for ever: in a process forked from one in which it had threads.
+def check_runtime(makes_variables: bool = False) -> None:
+    """Raise a RuntimeError where TensorFlow would wait for ever, computes nothing or, if asked, has no plain variables to give.
 
-    They cannot be started again: they belong to the process, not to TensorFlow's context, which could be made anew. A process
-    that is forked before TensorFlow computes anything has threads of its own.
+    It would wait in a process forked from one in which it had threads. They cannot be started again: they belong to the
+    process, not to TensorFlow's context, which could be made anew. A process that is forked before TensorFlow computes anything
+    has threads of its own. It computes nothing while a graph is made. Variables that a strategy spreads over devices are none
+    that a function can be called on.
     """
+    if not tf.executing_eagerly():
+        raise RuntimeError(
+            "Nothing is computed here, inside `tf.function`, `Dataset.map` or `tf.Graph().as_default()`, or after "
+            "`tf.compat.v1.disable_eager_execution()`: TensorFlow makes a graph. Call the estimator outside of it; what "
+            "`export` writes can be called inside."
+        )
+    strategy = tf.distribute.get_strategy()
+    if makes_variables and isinstance(strategy, SPREADING):
+        raise RuntimeError(
+            f"A network cannot be made inside the scope of a {type(strategy).__name__}, which spreads variables over devices. "
+            "Fit and load outside of it; several machines train together by `keras_ssvae.distributed`."
+        )
     if _THREADS.are_lost:
         raise RuntimeError(
             "This process was forked from one in which TensorFlow had run. Its threads are lost in a fork, so that a fit or a "
@@ -92,7 +111,12 @@ class TransferableFunction:
         """The function on these variables, of a list of tensors in the order of the arguments: dicts by their sorted keys."""
         handles = [_handle(v) for v in variables]
         captured = [tensor if place is None else handles[place] for place, tensor in self._captured]
-        return lambda tensors: self._call(tensors, captured)
+
+        def call(tensors):
+            with record.stop_recording():  # a GradientTape of the user's would want variables that are gone
+                return self._call(tensors, captured)
+
+        return call
 
 
 def _handle(variable):

@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.base import MetaEstimatorMixin, OutlierMixin, clone
 from sklearn.utils import ClassifierTags, Tags, get_tags
 
+from keras_ssvae._compat.numpy import FLOAT_ERRORS
 from keras_ssvae._compat.sklearn import BaseEstimator, Interval, StrOptions, fit_context
 from keras_ssvae.anomaly import explanation, graphs, loading, thresholds, training
 from keras_ssvae.data.containers import opened, split_labels
@@ -15,7 +16,7 @@ from keras_ssvae.data.labels import LabelCodec, distinct_labels
 from keras_ssvae.data.sources import open_source
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.blockwise import blockwise
-from keras_ssvae.estimators.consistent import FLOAT_ERRORS, consistent
+from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.exporting import ExportMixin, page_of
 from keras_ssvae.estimators.fit_data import in_memory
 from keras_ssvae.estimators.wrapping import WrapperMixin

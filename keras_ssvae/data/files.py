@@ -71,15 +71,15 @@ def parquet_dataset(folder: Folder, names: Sequence[str]) -> typing.Any:
     _check_pyarrow()
     import pyarrow.dataset
 
+    paths = [folder.path_of(name) for name in names]
     settings = {
-        "source": [folder.path_of(name) for name in names],
+        "source": paths,
         "format": "parquet",
         "partitioning": "hive",
         "partition_base_dir": None if list(names) == [""] else folder.path_of(""),
         "filesystem": folder.filesystem,
     }
-    dataset = pyarrow.dataset.dataset(**settings)
-    schemas = [fragment.physical_schema for fragment in dataset.get_fragments()]
+    schemas = [_schema_of(path, folder.filesystem) for path in paths]
     known = set(schemas[0].names)
     odd = {name for schema in schemas for name in known.symmetric_difference(schema.names)}
     numbered = {name for name in odd if re.fullmatch(r"__index_level_\d+__", name)}  # the index of some frames, by pandas
@@ -89,11 +89,28 @@ def parquet_dataset(folder: Folder, names: Sequence[str]) -> typing.Any:
     for name in known - numbered:  # of another type from file to file
         if re.fullmatch(r"__index_level_\d+__", name) and len({schema.field(name).type for schema in schemas}) > 1:
             numbered.add(name)
-    found = [dataset.schema, *schemas]
+    found = [pyarrow.dataset.dataset(**settings).schema, *schemas]
     if numbered:  # rows are numbered through, and what pandas says of an index is left out
         found = [pyarrow.schema([field for field in schema if field.name not in numbered]) for schema in found]
-    schema = pyarrow.unify_schemas(found, promote_options="permissive")  # numbers that are whole here only
+    try:
+        schema = pyarrow.unify_schemas(found, promote_options="permissive")  # numbers that are whole here only
+    except pyarrow.ArrowTypeError as error:
+        raise ValueError(f"A column of X must be of one type in all files. {error}") from error
     return pyarrow.dataset.dataset(**settings, schema=schema)
+
+
+def _schema_of(path, filesystem):
+    """The columns of a Parquet file."""
+    import pyarrow.parquet
+
+    try:
+        schema = pyarrow.parquet.read_schema(path, filesystem=filesystem)
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path} is no Parquet file of rows: {error}") from error
+    if len(set(schema.names)) < len(schema.names):
+        twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+        raise ValueError(f"X must have unique column names; duplicates in {path} are {twice[:20]}.")
+    return schema
 
 
 def _check_pyarrow():

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import keras
 import numpy as np
 import pandas as pd
+import scipy.sparse as sparse
 import tensorflow as tf
 from pandas.api.types import union_categoricals
 
 from keras_ssvae._compat.tensorflow import is_endless
 from keras_ssvae.data.containers import as_text, opened
+from keras_ssvae.data.endings import Repetition
 from keras_ssvae.data.files import csv_blocks, files_of, parquet_dataset
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.shares import Share
@@ -32,7 +34,8 @@ class Source:
     read : function
         (rows, rng) -> iterator of elements X, or tuples (X, y). `rows` is a wish; with a generator of random numbers, `rng`,
         the parts of the source may come in random order. Where it has an attribute `ranged`, (rows, rng, `Share`) -> the
-        elements of a share, which it can find without reading the others.
+        elements of a share, which it can find without reading the others. Where its attribute `may_not_end` is true, a pass
+        in order raises if the same elements come again and again.
     label, ignore : str, default=None
         Names of the column of the labels, and of one that is left out where it occurs.
     block_rows : int, default=8192
@@ -75,11 +78,14 @@ class Source:
     def _given(self, rows, rng, share):
         """The user's blocks, all of one kind."""
         total, ranged = 0, getattr(self._read, "ranged", None)
+        repetition = Repetition() if getattr(self._read, "may_not_end", False) and rng is None and share is None else None
         dealt = share is not None and ranged is None  # all read all, and each pass deals the rows out anew
         first = (share.rank + share.rng.randint(share.size)) if dealt else 0
         elements = self._read(rows, share.rng if dealt else rng) if share is None or dealt else ranged(rows, rng, share)
         for element in elements:
             X, y = self._checked(element, total)
+            if repetition is not None:
+                repetition.see(X)
             own = slice((first - total) % share.size, None, share.size) if dealt else slice(None)
             total += len(X)
             yield {"X": take(X, own), "y": take(y, own)} if dealt else {"X": X, "y": y}
@@ -93,7 +99,7 @@ class Source:
             X, y = element
         X = opened(X)
         frame = None if isinstance(X, np.ndarray) else as_frame(X)
-        X = as_text(np.asarray(X)) if frame is None else frame
+        X = as_text(_array(X)) if frame is None else frame
         if X.ndim < 2:
             raise ValueError(f"X must give blocks of rows, of two dimensions at least; got shape {X.shape}. Is it batched?")
         if frame is not None:
@@ -133,6 +139,16 @@ class Source:
             odd = sorted(set(map(str, columns)) ^ set(map(str, self._columns)))
             raise ValueError(f"All blocks of X must have the same columns; not in all of them are {odd[:20]}.")
         return X[self._columns]
+
+
+def _array(X):
+    """A block that is no frame as an array, of a sparse matrix too; raises a ValueError where its rows differ in length."""
+    try:
+        return X.toarray() if sparse.issparse(X) else np.asarray(X)
+    except ValueError as error:
+        raise ValueError(
+            f"X must give blocks X or tuples (X, y); got a {type(X).__name__} that is no array: {error}"
+        ) from error
 
 
 def _labels(y):
@@ -210,7 +226,12 @@ def _reader(X):
 def _of_tensors(dataset):
     if is_endless(dataset):
         raise ValueError("X is a dataset without end; leave out its `repeat()`.")
-    return lambda rows, rng: dataset.as_numpy_iterator()
+
+    def read(rows, rng):
+        return dataset.as_numpy_iterator()
+
+    read.may_not_end = dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    return read
 
 
 def _of_batches(dataset):
@@ -233,6 +254,7 @@ def _of_function(function):
             )
         yield from blocks
 
+    read.may_not_end = True
     return read
 
 
@@ -273,9 +295,17 @@ def _is_arrow_dataset(X):
 
 
 def _of_arrow(dataset):
+    import pyarrow
+
     def batches_of(part, rows):
         schema = {} if part is dataset else {"schema": dataset.schema}
-        return part.to_batches(**schema, batch_size=rows, batch_readahead=2, fragment_readahead=1)
+        try:
+            yield from part.to_batches(**schema, batch_size=rows, batch_readahead=2, fragment_readahead=1)
+        except pyarrow.ArrowInvalid as error:
+            several = _of_several_types(dataset)
+            if not several:
+                raise
+            raise ValueError(f"X has columns of several types, which not all values fit: {several}. {error}") from error
 
     def read(rows, rng):
         parts = [dataset] if rng is None else _fragments(dataset)
@@ -299,6 +329,14 @@ def _of_arrow(dataset):
 
     read.ranged = ranged
     return read
+
+
+def _of_several_types(dataset):
+    """{column: types} of those that are of another type in a file than in the dataset."""
+    schemas = [getattr(part, "physical_schema", dataset.schema) for part in _fragments(dataset)]
+    fields = {(field.name, field.type) for schema in schemas for field in schema}
+    names = {name for name, kind in fields if kind != dataset.schema.field(name).type}
+    return {name: sorted(str(kind) for other, kind in fields if other == name) for name in sorted(names)}
 
 
 def _count(part):

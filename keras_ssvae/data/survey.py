@@ -44,6 +44,8 @@ class Reservoir:
         self.counts += np.bincount(groups, minlength=len(self.counts))
         rows = {"group": groups, "key": self._rng.random_sample(len(groups)), **columns}
         stay = np.flatnonzero(rows["key"] <= self._largest[groups])
+        if not len(stay):  # most blocks of a long source
+            return
         self._pieces.append({name: take(values, stay) for name, values in rows.items()})
         if sum(len(piece["key"]) for piece in self._pieces) > 1.25 * self._capacity:
             self._thin()

@@ -19,15 +19,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from keras_ssvae import serialization
 from keras_ssvae._compat.keras import detached_callback
+from keras_ssvae._compat.numpy import FLOAT_ERRORS
 from keras_ssvae._compat.sklearn import BaseEstimator, fit_context
-from keras_ssvae._compat.tensorflow import check_threads
+from keras_ssvae._compat.tensorflow import check_runtime
 from keras_ssvae.data.containers import opened, split_labels
 from keras_ssvae.data.labels import UNLABELED, UnreadLabels, distinct_labels
 from keras_ssvae.data.rows import LazyRows
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.sources import open_source, stack
 from keras_ssvae.data.validation import check_X
-from keras_ssvae.estimators.consistent import FLOAT_ERRORS, consistent
+from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.exporting import ExportMixin
 from keras_ssvae.estimators.fit_data import prepare
 from keras_ssvae.estimators.loading import restore, saved_attributes
@@ -206,7 +207,7 @@ class GenerativeEstimator(SamplingMixin, ExportMixin, BaseEstimator):
     @np.errstate(**FLOAT_ERRORS)
     def _fit(self, X, y, sample_weight, *, warm, **given):
         """The four steps of every fit, of the estimator as it is at the first; until the last, it stays as it is."""
-        check_threads()
+        check_runtime(makes_variables=True)
         before = self._snapshot()
         refuse_legacy_keras(before.get_params(deep=False))
         check_callbacks(before.callbacks)

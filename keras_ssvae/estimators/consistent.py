@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_ssvae._compat.numpy import FLOAT_ERRORS
+
 __all__ = []
 
 M = typing.TypeVar("M", bound=Callable)
-
-FLOAT_ERRORS: dict = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
-"""NumPy's own settings, for fits and questions of users who made it raise: an exp that vanishes is no error here."""
 
 
 def consistent(method: M) -> M:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from sklearn.base import is_regressor
 from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae._compat.tensorflow import check_threads
+from keras_ssvae._compat.tensorflow import check_runtime
 from keras_ssvae.data.tables import TablePreprocessor
 from keras_ssvae.estimators.consistent import consistent
 from keras_ssvae.estimators.mixins import N_DRAWS, DensityMixin, LabelPredictorMixin
@@ -63,13 +63,13 @@ class ExportMixin:
         Notes
         -----
         A column is a tensor (n,): numbers, truth values, and categories that are numbers as float64, NaN where missing; texts
-        and categories that are texts as strings, "" where missing; dates as seconds since 1970. A category that the fit did not
-        see counts as missing. An array of numbers is one tensor, "X". ``export.json`` lists all inputs by name, and the
-        classes; ``model_card.md`` is `model_card`. Answers are float32, the same as those of the method up to rounding (1e-5),
-        all rows at once: ask for some thousand rows at a time.
+        and categories that are texts as strings, "" where missing unless that is a category; dates as seconds since 1970. A
+        category that the fit did not see counts as missing. An array of numbers is one tensor, "X". ``export.json`` lists all
+        inputs by name, and the classes; ``model_card.md`` is `model_card`. Answers are float32, the same as those of the method
+        up to rounding (1e-5), all rows at once: ask for some thousand rows at a time.
         """
         check_is_fitted(self)
-        check_threads()
+        check_runtime()
         has, without = self._exported(), self._not_in_a_graph()
         if methods is None:
             methods = [method for method in has if method not in without]

@@ -15,6 +15,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from keras_ssvae._compat.sklearn import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from keras_ssvae.data.containers import opened
 from keras_ssvae.data.label_summary import class_prior
 from keras_ssvae.data.labels import UNLABELED, LabelCodec
 from keras_ssvae.data.validation import check_weight
@@ -80,7 +81,7 @@ class EncoderMixin(ImputationMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             In the columns, dtypes and units of the fit.
         """
         check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float32, input_name="Z")
+        Z = check_array(opened(Z), dtype=np.float32, input_name="Z")  # cells under a mask are missing
         return self.table_.decode(inference.run(self.network_, "decode", *self._read_codes(Z, y)))
 
     def _read_codes(self, Z, y):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from keras_ssvae._compat.tensorflow import check_threads
+from keras_ssvae._compat.tensorflow import check_runtime
 from keras_ssvae.data.schema import as_frame
 from keras_ssvae.data.schema_columns import Levels
 from keras_ssvae.estimators.consistent import consistent
@@ -64,7 +64,7 @@ class SamplingMixin:
     def _sample(self, n_samples, y, random_state, conditions=None, **given):
         """`sample`, with what a family is given for its own `_draw`."""
         check_is_fitted(self)
-        check_threads()
+        check_runtime()
         if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
         if y is not None and np.ndim(y) == 1:

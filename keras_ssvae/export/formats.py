@@ -50,12 +50,12 @@ def writer_of(
     ValueError
         If `format` is another one, or a column cannot be read in a graph.
     """
-    if format not in WRITERS:
+    if format not in list(WRITERS):
         raise ValueError(
             f"format must be one of {list(WRITERS)}; got {format!r}. Keras reads a SavedModel as a layer: "
             "keras.layers.TFSMLayer(path, call_endpoint='predict_proba', dtype='float64')."
         )
-    inputs = inputs_of(table)
+    inputs = inputs_of(table, methods)
     specs = [single_precision(i.spec) if format == "tflite" else i.spec for i in inputs]
     given = [
         {"name": i.name, "column": i.column, "dtype": spec.dtype.name, "shape": spec.shape.as_list(), "pass": i.words}
@@ -78,13 +78,17 @@ def _graph_of(table, inputs, answer):
     return tf.function(lambda columns: answer(batch_of(table, inputs, columns)), input_signature=[signature], autograph=False)
 
 
+def _named(name, graph):
+    """The same as a function of the columns, whatever they are called, that names what it gives."""
+    return tf.function(lambda **columns: {name: graph(columns)}, autograph=False)
+
+
 def _write_saved_model(folder, table, inputs, methods):
     module, signatures = tf.Module(), {}
     graphs = {name: _graph_of(table, inputs, answer) for name, answer in methods.items()}
     for name, graph in graphs.items():
         setattr(module, name, graph)
-        named = tf.function(lambda name=name, graph=graph, **columns: {name: graph(columns)}, autograph=False)
-        signatures[name] = named.get_concrete_function(**{i.name: i.spec for i in inputs})
+        signatures[name] = _named(name, graph).get_concrete_function(**{i.name: i.spec for i in inputs})
     module.read = [graph.get_concrete_function().graph.variables for graph in graphs.values()]  # or they would be lost
     tf.saved_model.save(module, folder, signatures=signatures)
 

@@ -4,9 +4,10 @@ It does what `keras_ssvae.data.schema.Schema` and `keras_ssvae.data.tables.Table
 """
 
 import dataclasses
+import keyword
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -66,8 +67,10 @@ class Input:
         return dataclasses.replace(self, name=name, spec=tf.TensorSpec((None,), tf.float64, name=name), numbers=tf.identity)
 
 
-def inputs_of(table: TablePreprocessor) -> list[Input]:
+def inputs_of(table: TablePreprocessor, taken: Iterable[str] = ()) -> list[Input]:
     """The inputs of a fitted table: one for each column that is not left out, or a single one for an array of numbers.
+
+    `taken` are names that none of them can have, those of what the graphs give.
 
     Raises a ValueError that names the column where TensorFlow cannot read a column of its kind.
     """
@@ -77,10 +80,11 @@ def inputs_of(table: TablePreprocessor) -> list[Input]:
         return [Input("X", None, None, spec, "numbers, NaN where missing", tf.identity)]
     names = [f"x{j}" for j in range(len(schema.columns))] if schema.names is None else [str(name) for name in schema.names]
     inputs: list[Input] = []
+    unfit = {*taken, *keyword.kwlist, "self"}  # names are those of arguments, too
     for j, (column, name) in enumerate(zip(schema.columns, names, strict=True)):
         if not isinstance(column, Identifiers):
             dtype, words, numbers = _reader(column, repr(j) if schema.names is None else repr(schema.names[j]))
-            plain = _plain(name, {known.name for known in inputs})
+            plain = _plain(name, {*unfit, *(known.name for known in inputs)})
             levels = column.levels if isinstance(column, Levels) and dtype == tf.string else None
             inputs.append(Input(plain, j, name, tf.TensorSpec((None,), dtype, name=plain), words, numbers, levels))
     return inputs
@@ -135,7 +139,8 @@ def _reader(column: Column, name: str) -> tuple[tf.DType, str, typing.Any]:
 
 def _levels_reader(levels, name):
     if all(isinstance(level, str) for level in levels):
-        known, dtype, words = list(levels), tf.string, 'text, "" where missing'
+        missing = next(text for text in ("?" * i for i in range(len(levels) + 1)) if text not in levels)
+        known, dtype, words = list(levels), tf.string, f'text, "{missing}" where missing'
     elif all(isinstance(level, (int, float, np.number, np.bool_)) and float(level) == level for level in levels):
         known, dtype, words = [float(level) for level in levels], tf.float64, "a number, NaN where missing"
     else:

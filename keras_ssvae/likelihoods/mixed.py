@@ -121,7 +121,7 @@ class MixedLikelihood(Layer):
     def _shown(self, values, cells, observed):
         """Features of observed cells and, in incomplete columns, the marks of those; all are where `observed` is None."""
         if observed is not None:
-            values *= self._by_part(lambda part, o: tf.repeat(o, part.n_features // part.n_columns, axis=-1), observed)
+            values *= self._by_part(lambda part, o: _repeated(o, part.n_features // part.n_columns), observed)
         if not self._incomplete:
             return values
         marks = tf.ones_like(cells) if observed is None else observed
@@ -169,6 +169,11 @@ def _side_by_side(sizes):
     """Slices of these sizes, one after the other."""
     ends = list(itertools.accumulate(sizes))
     return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+
+
+def _repeated(observed, times):
+    """Each column so many times; none is a slice, since ONNX takes a size of 0 for one that stays."""
+    return tf.repeat(observed, times, axis=-1) if times else observed[..., :0]
 
 
 def _join(blocks):

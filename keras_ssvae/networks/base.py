@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ssvae._compat.keras import TrainableModel, isolated_seed
-from keras_ssvae._compat.tensorflow import check_threads
+from keras_ssvae._compat.tensorflow import check_runtime
 from keras_ssvae.data.rows import PreparedRows
 from keras_ssvae.networks.stages import Stage, StepContext
 from keras_ssvae.nn.layers import constant_variable, plain_activation
@@ -120,7 +120,7 @@ class Network(TrainableModel):
 
         `spec` describes the arrays of a batch but its weight, as name -> (shape of a row, name of the dtype).
         """
-        check_threads()
+        check_runtime(makes_variables=True)
         with isolated_seed(weights_seed):
             own = {"activation": plain_activation(arguments["activation"])} if "activation" in arguments else {}
             network = cls(seed, **{**arguments, **own})

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_ssvae._compat.tensorflow import TransferableFunction, check_threads
+from keras_ssvae._compat.tensorflow import TransferableFunction, check_runtime
 from keras_ssvae.data.rows import LazyRows, PreparedRows
 from keras_ssvae.networks.base import Network
 from keras_ssvae.networks.sharing import architecture_key
@@ -58,7 +58,7 @@ def run(
     **settings
         Python values passed on.
     """
-    check_threads()
+    check_runtime()
     n_rows = len(inputs[0])
     size = BLOCK if settings.get("n_draws", 1) == 1 else DRAWN_BLOCK
 

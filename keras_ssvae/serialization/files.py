@@ -57,7 +57,7 @@ def write_atomically(path: str | os.PathLike, write: Callable[[typing.BinaryIO],
             write(file)
             file.flush()
             if before is not None:
-                _take_over(handle, before)
+                take_over(handle, before)
             os.fsync(handle)
             if is_nameless:  # `dst_dir_fd` makes Python follow the link under /proc; the path is absolute and does not need it
                 os.link(f"/proc/self/fd/{handle}", temporary, dst_dir_fd=handle)
@@ -116,8 +116,8 @@ def _nameless(folder, mode):
         raise
 
 
-def _take_over(handle, before):
-    """Give an open file the owner and the mode of the one that it replaces."""
+def take_over(handle: int, before: os.stat_result) -> None:
+    """Give an open file or folder the owner and the mode of the one that it replaces."""
     if os.name != "posix":
         return
     now = os.fstat(handle)

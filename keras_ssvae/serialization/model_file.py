@@ -9,11 +9,13 @@ import typing
 import zipfile
 import zlib
 
+import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
 import keras_ssvae
-from keras_ssvae._compat.tensorflow import check_threads
+from keras_ssvae._compat.numpy import FLOAT_ERRORS
+from keras_ssvae._compat.tensorflow import check_runtime
 from keras_ssvae.registry import ModelFileError, registered_class, registered_name, require
 from keras_ssvae.serialization.archive import MAX_JSON, SEAL, Archive, NotAnArchive, parse_json, seal_of, write_archive
 from keras_ssvae.serialization.files import write_atomically
@@ -30,6 +32,7 @@ UNREADABLE = (  # what reading a damaged or altered file can come to
 )  # fmt: skip
 
 
+@np.errstate(**FLOAT_ERRORS)
 def unpack_network(blank: typing.Any, state: dict) -> dict:
     """The opposite of `pack_network`; `blank` is an empty estimator of the class, which is used up."""
     packed = state.get("network_")
@@ -110,7 +113,7 @@ def load(path: str | os.PathLike) -> typing.Any:
     """
     name = os.fspath(path)
     state = os.stat(path)
-    check_threads()
+    check_runtime(makes_variables=True)
     if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):  # a pipe would never end
         raise ModelFileError(f"{name!r} is not a file that keras_ssvae wrote.")
     with open(path, "rb") as file:  # of a folder, an IsADirectoryError
@@ -119,10 +122,11 @@ def load(path: str | os.PathLike) -> typing.Any:
 
 def from_bytes(content: bytes) -> typing.Any:
     """The estimator of what `to_bytes` gave; a ModelFileError, as of `load`, if it is none."""
-    check_threads()
+    check_runtime(makes_variables=True)
     return _load(io.BytesIO(content), len(content), "the state of the estimator")
 
 
+@np.errstate(**FLOAT_ERRORS)
 def _load(file, size, name):
     try:
         is_sealed = seal_of(file, size)

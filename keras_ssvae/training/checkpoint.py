@@ -10,7 +10,6 @@ import os
 import time
 import typing
 import warnings
-import zipfile
 from collections.abc import Iterable
 from pathlib import PurePath
 
@@ -21,12 +20,12 @@ import keras_ssvae
 from keras_ssvae.data.folders import StoreError, open_folder
 from keras_ssvae.networks.base import Network
 from keras_ssvae.seeding import derive_seeds
+from keras_ssvae.serialization.model_file import UNREADABLE
 from keras_ssvae.training.config import TrainingConfig
 
 __all__ = ["Checkpoint"]
 
 KEPT = 2  # files of a fit: should the last be damaged, there is the one before
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # what reading a damaged file comes to
 OF_NO_EFFECT = ("callbacks", "verbose", "goes_on", "group", "checkpoint", "checkpoint_minutes")  # on what is trained
 SEED = "random_state"  # the file of the seed of fits with random_state=None
 
@@ -164,7 +163,10 @@ def lasting_seed(directory: str | os.PathLike) -> int:
     if SEED not in folder.names():
         seed = str(derive_seeds(None, 1)[0]).encode()
         folder.write(SEED, lambda file: file.write(seed))
-    return int(folder.read(SEED))
+    seed = folder.read(SEED)
+    if not seed.isdigit():
+        raise ValueError(f"checkpoint: {folder.path_of(SEED)!r} holds no seed but {seed[:40]!r}; remove it to start anew.")
+    return int(seed)
 
 
 def fit_key(network: Network, data: typing.Any, config: TrainingConfig) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow.dataset
 import pyarrow.fs
 import pytest
+import scipy.sparse
 import tensorflow as tf
 from instances import assert_same_weights
 from sklearn.exceptions import NotFittedError
@@ -279,14 +280,48 @@ def two_formats(path):
     return path
 
 
+def files_of_types(*columns):
+    def write(path):
+        for i, column in enumerate(columns):
+            pd.DataFrame({"a": column}).to_parquet(path / f"{i}.parquet")
+        return path
+
+    return write
+
+
+def names_twice(path):
+    table = pyarrow.table([[1.0], [2.0], [3.0]], names=["a", "b", "a"])
+    pyarrow.parquet.write_table(table, path / "0.parquet")
+    return path
+
+
+def no_parquet(path):
+    (path / "0.parquet").write_text("a,b")
+    return path
+
+
+def again_and_again():
+    while True:
+        yield from (ROWS + 1, ROWS, np.c_[ROWS, np.full((len(ROWS), 1), np.nan)][:, 1:])
+
+
 FRAME = pd.DataFrame({"a": [0.0, 1.0], "b": [2.0, 3.0]})
-ROWS = np.zeros((4, 2))
+ROWS = np.zeros((100, 2))
 ERRORS = {
     "generator": (lambda path: (x for x in [ROWS]), None, TypeError, "read once only.*X=blocks, not X=blocks"),
     "no folder": (lambda path: path / "nothing", None, FileNotFoundError, "no file or folder"),
     "no file": (empty_folder, None, FileNotFoundError, "holds no file that ends in .parquet"),
     "two formats": (two_formats, None, ValueError, "Parquet and CSV"),
     "files differ": (differing_files, None, ValueError, "same columns; .*'a', 'b'"),
+    "types differ": (files_of_types([True], [1]), None, ValueError, "column of X must be of one type .*a .* bool vs int64"),
+    "values beyond a type": (
+        files_of_types(np.array([2**63], "u8"), [-1]),
+        None,
+        ValueError,
+        r"columns of several types, which not all values fit: {'a': \['int64', 'uint64'\]}",
+    ),
+    "names twice": (names_twice, None, ValueError, r"unique column names; duplicates in .*0\.parquet are \['a'\]"),
+    "no Parquet": (no_parquet, None, ValueError, r"0\.parquet is no Parquet file of rows"),
     "no such label": (
         lambda path: lambda: iter([FRAME]),
         "label",
@@ -304,21 +339,48 @@ ERRORS = {
     "other columns": (lambda path: lambda: iter([FRAME, FRAME[["a"]]]), None, ValueError, "same columns; .*'b'"),
     "other widths": (lambda path: lambda: iter([ROWS, ROWS[:, :1]]), None, ValueError, r"shape \(1,\) where .* \(2,\)"),
     "names and none": (lambda path: lambda: iter([ROWS, FRAME]), None, ValueError, "has names where the first had rows"),
-    "three parts": (lambda path: lambda: iter([(ROWS, [0] * 4, [1] * 4)]), None, ValueError, "tuple of 3"),
+    "three parts": (lambda path: lambda: iter([(ROWS, [0] * 100, [1] * 100)]), None, ValueError, "tuple of 3"),
+    "a list of both": (
+        lambda path: lambda: iter([[ROWS, [0] * 100]]),
+        None,
+        ValueError,
+        r"tuples \(X, y\); got a list that is no array",
+    ),
     "infinity": (lambda path: lambda: iter([FRAME, FRAME / 0]), None, ValueError, "infinity"),
     "not batched": (lambda path: tf.data.Dataset.from_tensor_slices(ROWS), None, ValueError, "Is it batched"),
     "columns not batched": (lambda path: tf.data.Dataset.from_tensor_slices(dict(FRAME)), None, ValueError, "batched"),
     "without end": (lambda path: tf.data.Dataset.from_tensors(ROWS).repeat(), None, ValueError, "without end"),
+    "again and again": (lambda path: again_and_again, None, ValueError, "same 300 rows again and again, 1000 times"),
+    "generated again": (
+        lambda path: tf.data.Dataset.from_generator(again_and_again, output_signature=tf.TensorSpec((None, 2))),
+        None,
+        ValueError,
+        "same 300 rows again and again",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_what_cannot_be_read_is_said(case, tmp_path):
     source, y, error, message = ERRORS[case]
-    model = make(buffer_size=2)
+    model = make(buffer_size=1000 if "again" in case else 2)
     with pytest.raises(error, match=message):
         model.fit(source(tmp_path), y)
     assert not hasattr(model, "network_")
+
+
+def test_blocks_may_be_sparse():
+    block = scipy.sparse.csr_matrix(np.eye(3))
+    X, _ = next(open_source(lambda: iter([block, np.ones((2, 3)), block])).blocks())
+    np.testing.assert_array_equal(X, np.concatenate([np.eye(3), np.ones((2, 3)), np.eye(3)]))
+
+
+def test_what_is_given_many_times_and_ends_is_read():
+    rows = np.arange(200.0).reshape(100, 2)
+    given = {"equal": [ROWS] * 1100 + [rows], "alike": [rows] * 3 + [ROWS] + [rows] * 1100, "few": [rows[:2]] * 2000}
+    for blocks in given.values():
+        count = sum(len(block) for block, _ in open_source(lambda blocks=blocks: iter(blocks)).blocks())
+        assert count == sum(map(len, blocks))
 
 
 def test_a_function_of_one_iterator_is_found_out(rows):

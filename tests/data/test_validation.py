@@ -58,7 +58,7 @@ def test_without_weights_every_row_counts_once_and_takes_no_memory():
     assert weight.strides == (0,)
 
 
-@pytest.mark.parametrize("sample_weight", [[0, 1, 2], np.array([0.5, 0, 1e9], np.float32), pd.Series([1, 2, 3])])
+@pytest.mark.parametrize("sample_weight", [2, [0, 1, 2], np.array([0.5, 0, 1e9], np.float32), pd.Series([1, 2, 3])])
 def test_weights_are_floats(sample_weight):
     weight = check_weight(sample_weight, ROWS)
     assert weight.dtype == np.float64
@@ -95,6 +95,11 @@ def test_weights_far_below_the_largest_still_count():
 def test_weights_that_are_no_numbers_are_named(weight):
     with pytest.raises(TypeError, match="sample_weight must be None, a number or one number for each row"):
         check_weight(weight, ROWS)
+
+
+def test_complex_weights_are_refused():
+    with pytest.raises(TypeError, match="sample_weight must hold real numbers; got complex128"):
+        check_weight(np.ones(3, complex), ROWS)
 
 
 def test_infinity_is_named_by_its_column():

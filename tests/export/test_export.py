@@ -1,5 +1,6 @@
 """What is exported answers as the model does, of raw columns, without the package; and is there as a whole or not at all."""
 
+import concurrent.futures
 import json
 import subprocess
 import sys
@@ -144,6 +145,33 @@ def test_integers_with_many_digits_keep_their_differences():
     numbers = inputs_of(table)[0].numbers(tf.constant([*values, MISSING_INTEGER], tf.int64)).numpy()
     np.testing.assert_array_equal(numbers[:3], [0, 1, 3])
     assert numbers[3] == -(2.0**63) and np.isnan(numbers[4])
+
+
+@pytest.mark.parametrize("format", ["savedmodel", "onnx"])
+def test_columns_of_any_name_and_those_that_never_change(format, tmp_path):
+    names = ["class", "self", "name", "graph", "False", "transform"]
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame(rng.normal(size=(40, 6)), columns=names).assign(same=3.0, none=np.nan)
+    model = ks.VAE(**QUICK).fit(frame)
+    model.export(tmp_path / "model", ["transform"], format)
+    inputs = json.loads((tmp_path / "model" / "export.json").read_text())["inputs"]
+    given = {i["name"]: frame[i["column"]].to_numpy(float) for i in inputs}
+    if format == "savedmodel":
+        signature = tf.saved_model.load(str(tmp_path / "model")).signatures["transform"]
+        z = signature(**{name: tf.constant(values) for name, values in given.items()})["transform"]
+    else:
+        session = onnxruntime.InferenceSession(tmp_path / "model" / "transform.onnx")
+        read = {i.name for i in session.get_inputs()}
+        (z,) = session.run(None, {name: values for name, values in given.items() if name in read})
+    np.testing.assert_allclose(z, model.transform(frame), rtol=1e-4, atol=1e-5)
+
+
+def test_a_gap_is_another_text_where_the_empty_one_is_a_category():
+    frame = pd.DataFrame({"answer": ["yes", "", "?", None] * 3, "other": ["a", "b", None, "a"] * 3})
+    schema = Schema().fit(frame)
+    first, second = inputs_of(TablePreprocessor().fit(schema.read(frame), schema, np.ones(12)))
+    assert first.words == 'text, "??" where missing' and second.words == 'text, "" where missing'
+    np.testing.assert_array_equal(first.numbers(tf.constant(["", "??", "?", "yes"])), [0, np.nan, 1, 2])
 
 
 def test_images_and_arrays_are_one_tensor(tmp_path):
@@ -306,6 +334,21 @@ def test_impossible_requests(model, tmp_path):
         with pytest.raises(ValueError, match="methods must be some of"):
             model.export(tmp_path / "model", methods=methods)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_export_in_place_of_another_has_its_mode_and_no_other_folder_stays(model, tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    model.export(target, methods=["transform"])
+    target.chmod(0o700)
+    with concurrent.futures.ThreadPoolExecutor(3) as threads:
+        done = [threads.submit(model.export, target, ["transform"]) for _ in range(6)]
+    assert [future.exception() for future in done] == [None] * 6
+    assert target.stat().st_mode & 0o777 == 0o700 and list(tmp_path.iterdir()) == [target]
+    monkeypatch.chdir(target)
+    with pytest.raises(FileExistsError, match="is the working directory"):
+        model.export(".")
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*/none'"):
+        model.export(tmp_path / "none" / "model")
 
 
 def test_a_folder_is_replaced_if_it_is_an_export(model, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 
 import keras
 import numpy as np
@@ -75,6 +76,16 @@ def test_what_the_user_changes_in_a_callback_is_in_its_clones():
 
 
 # The learning rate
+
+
+def test_what_cannot_be_copied_in_a_callback_is_named():
+    class Guarded(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.guard = threading.Lock()
+
+    with pytest.raises(TypeError, match="callbacks holds a Guarded whose attribute 'guard' cannot be copied: .*thread.lock"):
+        clone(ks.VAE(callbacks=[Guarded()]))
 
 
 def test_a_rate_that_a_callback_sets_holds_to_the_end_of_the_stage():

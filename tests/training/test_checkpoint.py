@@ -1,5 +1,6 @@
 """A fit that is killed and started again is the fit that was not."""
 
+import contextlib
 import dataclasses
 import re
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import keras_ssvae as ks
+from keras_ssvae.serialization.model_file import UNREADABLE
 from keras_ssvae.training.checkpoint import Checkpoint, FitState
 
 R = np.random.RandomState(0)
@@ -90,6 +92,21 @@ def test_a_damaged_state_is_said_and_the_one_before_is_used(tmp_path):
         model.fit(ROWS)
     whole = ks.VAE(**SMALL, callbacks=[keras.callbacks.Callback()]).fit(ROWS)
     np.testing.assert_array_equal(model.transform(ROWS), whole.transform(ROWS))
+
+
+@pytest.mark.parametrize("bit", [1, 128])
+def test_a_state_of_which_any_bit_is_another_is_read_or_refused(bit):
+    content = STATE.to_bytes()
+    for i in range(len(content)):
+        with contextlib.suppress(UNREADABLE):
+            again = FitState.from_bytes(content[:i] + bytes([content[i] ^ bit]) + content[i + 1 :])
+            np.testing.assert_equal(again.variables, STATE.variables)
+
+
+def test_a_seed_that_is_none_is_said(tmp_path):
+    (tmp_path / "random_state").write_text("1.5")
+    with pytest.raises(ValueError, match="random_state' holds no seed but b'1.5'"):
+        ks.VAE(**{**SMALL, "random_state": None}, checkpoint=tmp_path).fit(ROWS)
 
 
 def test_a_state_is_what_it_was():
