@@ -23,6 +23,7 @@ from keras_ssvae.nn.layers import Dense, PiLayer
 
 __all__ = ["SemiSupervisedVAE", "SemiSupervisedVAENetwork"]
 
+SMALLEST = 8  # side of an image that convolutions are worth while for
 DENSE = 1024  # numbers of an image up to which dense layers are as good a body for its code as convolutions, and far faster
 
 
@@ -138,11 +139,11 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
         which a border across a column is as easily learned as by a tree. Needs an encoder of ours. "auto": unless
         `experts` is None, whose opinions have such borders.
     convolutional_pi : bool or "auto", default="auto"
-        Whether pi of images reads the pixels, by convolutions of its own, in place of the code: a classifier that is taught the
-        labels and what the model of the code says of other images, each shifted, turned and stretched a little, or changed by
-        `augmentation`. Where it does, bodies of the code that are not given are dense up to 1,024 numbers an image. "auto":
-        for images with a code and a side of at least 12 pixels, unless `encoder` or `decoder` is the user's own, or a weight
-        of labels or consistency is 0.
+        Whether images have one more pi, whose convolutions read the pixels, and which answers: a classifier that is taught
+        the labels, and what the other pi says of other images, each shifted, turned and stretched a little, or changed by
+        `augmentation`. Where there is one, `encoder` and `decoder` that are None are dense up to 1,024 numbers an image.
+        "auto": for images with sides of at least 8 pixels, unless `encoder` or `decoder` is the user's own, or a weight of
+        labels or consistency is 0.
     n_enumerated : int, None or "auto", default="auto"
         Number of classes, the most probable ones of each row, that the decoder is called with. One of the other classes is
         drawn for all of them; the loss and its gradient keep their expectations. None: all classes. "auto": 3 where experts
@@ -162,8 +163,8 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
     Notes
     -----
     Without a code there is one stage, "train". With one there are three: "pretrain" fits the lower autoencoder to all rows,
-    "semi-supervised" the pi layer's model to its codes, and "together" all layers at once. With experts, "teach" follows; where
-    pi reads images by convolutions of its own, "teach" trains these before "together", and they alone answer.
+    "semi-supervised" the pi layer's model to its codes, and "together" all layers at once. With experts, "teach" follows, and
+    "images" where one more pi reads images by convolutions.
 
     References
     ----------
@@ -204,7 +205,7 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
             "n_enumerated": 3 if summary.advised and len(summary.class_weight) > 5 else None,
         }
         decided = {name: value for name, value in advised.items() if params[name] == "auto"}
-        decided["convolutional_pi"] = _convolutional(params, table, cls._code_dim_of(params, table))
+        decided["convolutional_pi"] = _convolutional(params, table)
         if decided["convolutional_pi"] and table.n_columns_ <= DENSE:
             decided |= {name: "mlp" for name in ("encoder", "decoder") if params[name] is None}
         given = {name: value for name, value in params.items() if name != "experts"}
@@ -276,16 +277,16 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
         return estimator
 
 
-def _convolutional(params, table, code_dim):
+def _convolutional(params, table):
     """`convolutional_pi` where it is "auto"."""
     image, asked = table.image_shape_, params["convolutional_pi"]
     if asked != "auto":
-        if asked and (code_dim is None or not image):
-            raise ValueError("convolutional_pi=True needs images with a code, X of shape (n, height, width[, channels]).")
+        if asked and not image:
+            raise ValueError("convolutional_pi=True needs images, X of shape (n, height, width[, channels]).")
         return asked
     own = all(params[name] is None or isinstance(params[name], str) for name in ("encoder", "decoder"))
     taught = params["classification_weight"] != 0 and params["consistency_weight"] != 0
-    return bool(image) and code_dim is not None and min(image[:2]) >= 12 and own and taught
+    return bool(image) and min(image[:2]) >= SMALLEST and own and taught
 
 
 def _piecewise(params, table):

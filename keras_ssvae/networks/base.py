@@ -66,6 +66,7 @@ class Network(TrainableModel):
     data_constants: tuple[str, ...] = ()
     n_classes: int = 0
     label_term: str = "classification"
+    more_steps: int = 0  # of training than others take, where the number of epochs is open
 
     def __init__(self, seed: int, **kwargs: typing.Any):
         super().__init__(dtype="float32", **kwargs)  # all but bodies, which follow the user's policy
@@ -85,6 +86,10 @@ class Network(TrainableModel):
     def stages(self) -> list[Stage]:
         """What is trained one after the other; one stage unless a family says otherwise."""
         return [Stage("train", self.objectives())]
+
+    def last_stage(self) -> Stage:
+        """The stage of whose terms questions about rows are asked."""
+        return self.stages()[-1]
 
     def end_stage(self, name: str, sample: Callable) -> None:
         """Called after a stage; ``sample()`` gives training rows, `PreparedRows`, each as often as it counts."""

@@ -1,4 +1,4 @@
-"""pi of images: a convolutional classifier of the pixels, taught what labels and the model of a code say of moved images."""
+"""pi of images: a convolutional classifier of the pixels, taught what labels and the pi of a model say of moved images."""
 
 import dataclasses
 import math
@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_ssvae.networks.classifier import TEACH
 from keras_ssvae.networks.domain import DomainNetwork
 from keras_ssvae.networks.stages import Stage, StepContext
 from keras_ssvae.nn import backbones
@@ -18,10 +17,12 @@ __all__ = ["ImageClassifier", "ImageNetwork", "moved"]
 SHIFT = 0.07  # of a side: two pixels of 28
 TURN = 0.3  # radians: 17 degrees
 STRETCH = 0.15
+LEAST = 16  # pixels of a side
 UNITS = 128
 DROPOUT = 0.3  # of the features
 SURE = 0.95  # the probability from which on an unlabelled image is taught to be of a class
-LEFT = 0.1  # of what the model of the code says, at the end
+LEFT = 0.1  # of what the other pi says, at the end
+STEPS = 1500  # that it takes to learn convolutions
 
 
 def moved(images: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
@@ -55,7 +56,7 @@ class ImageClassifier(Layer):
     Parameters
     ----------
     image_shape : tuple (height, width, channels)
-        Shape of one image.
+        Shape of one image; pixels of small ones are repeated, so that there is something to convolve, and to move.
     n_classes : int
         Number of classes.
     **kwargs
@@ -64,35 +65,36 @@ class ImageClassifier(Layer):
 
     def __init__(self, image_shape: backbones.Image, n_classes: int, **kwargs: typing.Any):
         super().__init__(**kwargs)
-        self.image_shape = image_shape
-        self.body = backbones.Body(backbones.conv_encoder(image_shape, (UNITS,), "relu", "body", n_filters=16), image_shape)
+        self.image_shape, self.times = image_shape, math.ceil(LEAST / min(image_shape[:2]))
+        shape = self.times * image_shape[0], self.times * image_shape[1], image_shape[2]
+        self.body = backbones.Body(backbones.conv_encoder(shape, (UNITS,), "relu", "body", n_filters=16), shape)
         self.model, self.head = self.body.model, Dense(n_classes, name="head")
         self.head.build((None, UNITS))
 
-    def call(self, rows: tf.Tensor) -> tf.Tensor:
-        """Logits of images as flat rows."""
-        return self.head(backbones.run(self.body, rows))
-
-    def thinned(self, rows: tf.Tensor, noise: Callable) -> tf.Tensor:
-        """The same where ``noise(like)``, uniform on (0, 1), leaves out some of the features."""
-        features = backbones.run(self.body, rows)
-        return self.head(features * tf.cast(noise(features) > DROPOUT, features.dtype) / (1.0 - DROPOUT))
-
-    def moved(self, rows: tf.Tensor, noise: Callable) -> tf.Tensor:
-        """Flat rows with their images `moved`."""
+    def images(self, rows: tf.Tensor) -> tf.Tensor:
+        """Flat rows as the images that are read, (n, height, width, channels)."""
         images = tf.reshape(rows, (-1, *self.image_shape))
-        return tf.reshape(moved(images, noise(rows[:, :5])), (-1, math.prod(self.image_shape)))
+        return images if self.times == 1 else tf.repeat(tf.repeat(images, self.times, axis=1), self.times, axis=2)
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        """Logits of images as they are read."""
+        return self.head(backbones.run(self.body, images))
+
+    def thinned(self, images: tf.Tensor, noise: Callable) -> tf.Tensor:
+        """The same where ``noise(like)``, uniform on (0, 1), leaves out some of the features."""
+        features = backbones.run(self.body, images)
+        return self.head(features * tf.cast(noise(features) > DROPOUT, features.dtype) / (1.0 - DROPOUT))
 
 
 class ImageNetwork(DomainNetwork):
-    """A `DomainNetwork` of which pi may read images themselves: an `ImageClassifier` then answers in place of the code's pi.
+    """A `DomainNetwork` of images with one more pi, whose convolutions read the pixels: it answers in place of the other.
 
     Parameters
     ----------
     seed : int
         Seed of the noise.
     convolutional_pi : bool, default=False
-        Whether it does. There must be a code then.
+        Whether there is an `ImageClassifier`.
     **kwargs
         As in `DomainNetwork`.
     """
@@ -101,34 +103,39 @@ class ImageNetwork(DomainNetwork):
         super().__init__(seed, **kwargs)
         self.image_pi: typing.Any = None
         if convolutional_pi:
-            self.image_pi = ImageClassifier(self.image_shape, self.n_classes, name="image_pi")
+            self.image_pi, self.more_steps = ImageClassifier(self.image_shape, self.n_classes, name="image_pi"), STEPS
 
     def stages(self) -> list[Stage]:
-        if self.image_pi is None:
-            return super().stages()
-        compiles = not backbones.has_convolutions(self.lower)
-        *first, last = (dataclasses.replace(stage, compiles=compiles) for stage in super().stages())
-        teach = Stage(TEACH, {"loss": (self.image_terms, [self.image_pi])}, 0.75, compiles=False)
-        return [*first, *([teach] if self.n_classes > 1 else []), last]
+        stages = super().stages()
+        if self.image_pi is None or self.n_classes < 2:
+            return stages
+        others = self.encoder, self.decoder, *([] if self.lower is None else [self.lower])
+        compiles = not any(map(backbones.has_convolutions, others))
+        share = 0.75 * sum(stage.share for stage in stages)
+        images = Stage("images", {"loss": (self.image_terms, [self.image_pi])}, share, compiles=False)
+        return [*(dataclasses.replace(stage, compiles=compiles) for stage in stages), images]
+
+    def last_stage(self) -> Stage:
+        return super().stages()[-1]
 
     def class_variables(self) -> list[tuple]:
         own = [] if self.image_pi is None else [(self.image_pi.head.kernel, 1), (self.image_pi.head.bias, 0)]
         return [*own, *super().class_variables()]
 
     def image_terms(self, batch: dict, step: StepContext) -> dict[str, tf.Tensor]:
-        """What the classifier is taught of moved images: their labels, and what it and the model of the code agree on.
+        """What the classifier is taught of moved images: their labels, and what it and the other pi agree on.
 
-        At first the model of the code alone says what an image is, later the classifier itself more and more; where they are
+        At first the other pi alone says what an image is, later the classifier itself more and more; where they are
         not sure, nothing is taught (K. Sohn et al. 2020, "FixMatch", arXiv 2001.07685).
         """
-        y, images = batch["y"], self.encoder_inputs(batch["x"], batch.get("observed"))
+        y, images = batch["y"], self._images(batch["x"], batch.get("observed"))
         if step.mode == "evaluate":
             return {"classification": self._of_label(y, self.image_pi(images))}
-        view = self.encoder_inputs(batch["view"]) if "view" in batch else self.image_pi.moved(images, step.uniform)
+        view = self._images(batch["view"]) if "view" in batch else moved(images, step.uniform(batch["x"][:, :5]))
         logits = self.image_pi.thinned(view, step.uniform)
-        of_code = tf.nn.log_softmax(self.logits(self.coded({**batch, "inputs": images})))
+        other = tf.nn.log_softmax(super().class_logits(batch))
         own = tf.nn.log_softmax(self.image_pi(images))
-        told = tf.nn.softmax((1.0 - (1.0 - LEFT) * step.progress) * of_code + step.progress * own)
+        told = tf.nn.softmax((1.0 - (1.0 - LEFT) * step.progress) * other + step.progress * own)
         told = self.aligned(batch, tf.stop_gradient(told), step)
         sure = tf.cast((y < 0) & (tf.reduce_max(told, axis=-1) > SURE), tf.float32)
         agreement = -tf.reduce_sum(told * tf.nn.log_softmax(logits), axis=-1)
@@ -142,4 +149,7 @@ class ImageNetwork(DomainNetwork):
     def class_logits(self, batch: dict) -> tf.Tensor:
         if self.image_pi is None:
             return super().class_logits(batch)
-        return self.image_pi(self.encoder_inputs(batch["x"], batch.get("observed")))
+        return self.image_pi(self._images(batch["x"], batch.get("observed")))
+
+    def _images(self, x, observed=None):
+        return self.image_pi.images(self.encoder_inputs(x, observed))

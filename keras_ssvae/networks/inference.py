@@ -28,7 +28,7 @@ GROUP = 64  # blocks whose answers wait to be put together
 
 def row_terms(network: Network, batch: dict) -> dict[str, tf.Tensor]:
     """The terms of the last stage by name, (rows,) each, with noise that is fixed and the same for every row."""
-    stage = network.stages()[-1]
+    stage = network.last_stage()
     terms, _ = next(iter(stage.objectives.values()))
     return terms(batch, StepContext("evaluate", stage, FixedNoise(network.seed)))
 

@@ -139,7 +139,8 @@ class _Run:
         """Train one stage."""
         step, config, spec = self.step, self.config, self.network.held.spec
         chunks, steps = sampler.chunks()
-        of_all = number_of_epochs(config, sampler.steps_per_epoch, "observed" in spec, "advice" in spec)
+        more = self.network.more_steps
+        of_all = number_of_epochs(config, sampler.steps_per_epoch, "observed" in spec, "advice" in spec, more)
         epochs, later = self._planned(stage, of_all), self.stages[len(self.records) + 1 :]
         is_watched = bool(config.callbacks)  # between two epochs
         chunk_epochs = 1 if is_watched or self.held_out is not None else sampler.joint_epochs(epochs)
@@ -280,9 +281,14 @@ def execution_of(stage: Stage, config: TrainingConfig, total_steps: int, n_label
     return Execution(bool(jit), eager, n_known, n_labeled == config.batch_size)
 
 
-def number_of_epochs(config: TrainingConfig, steps_per_epoch: int, has_gaps: bool, is_advised: bool = False) -> int:
-    """The number of epochs of all stages; "auto" makes about 2500 steps, 1500 of advised rows, more where cells are missing."""
+def number_of_epochs(
+    config: TrainingConfig, steps_per_epoch: int, has_gaps: bool, is_advised: bool = False, more_steps: int = 0
+) -> int:
+    """The number of epochs of all stages; "auto" makes about 2500 steps, 1500 of advised rows, more where cells are missing.
+
+    `more_steps` are those that the network takes beside.
+    """
     if config.epochs != "auto":
         return config.epochs
-    most = 1000 if has_gaps else np.clip(25 * steps_per_epoch, 100, 200)
-    return int(np.clip(math.ceil((1500 if is_advised else 2500) / steps_per_epoch), 40, most))
+    most, steps = 1000 if has_gaps else np.clip(25 * steps_per_epoch, 100, 200), 1500 if is_advised else 2500
+    return int(np.clip(math.ceil((steps + more_steps) / steps_per_epoch), 40, math.ceil(most * (steps + more_steps) / steps)))
