@@ -83,6 +83,22 @@ def test_where_pi_does_not_read_the_image(settings, shape):
     assert fitted(X, np.arange(12) % 2, epochs=1, experts=None, **settings).network_.image_pi is None
 
 
+def test_pixels_of_small_images_are_repeated():
+    classifier = image_classifier.ImageClassifier((8, 9, 1), 3)
+    rows = np.arange(144, dtype=np.float32).reshape(2, 72)
+    read = classifier.images(tf.constant(rows)).numpy()
+    np.testing.assert_array_equal(read[..., 0], np.kron(rows.reshape(2, 8, 9), np.ones((1, 2, 2))))
+    large = image_classifier.ImageClassifier((28, 16, 2), 3)
+    assert large.images(tf.zeros((2, 896))).shape == (2, 28, 16, 2)
+
+
+def test_small_images_without_a_code(data):
+    X, y = data
+    model = fitted(X[:, ::2, ::2], y, epochs=2)
+    assert list(model.history_["stage"].unique()) == ["train", "teach", "images"]
+    assert np.isfinite(model.loss_terms(X[:3, ::2, ::2], y[:3])["reconstruction"]).all()  # those of the model, not of "images"
+
+
 def test_bodies_of_the_code_are_dense_where_pi_has_convolutions_of_its_own(model):
     assert not any(isinstance(layer, keras.layers.Conv2D) for layer in model.network_.lower.encoder.layers)
     large = fitted(np.random.RandomState(0).rand(8, 33, 33), [0, 1] * 4, epochs=1)

@@ -37,6 +37,12 @@ def test_number_of_epochs(requested, steps_per_epoch, has_gaps, expected):
     assert number_of_epochs(TrainingConfig(epochs=requested), steps_per_epoch, has_gaps) == expected
 
 
+@pytest.mark.parametrize(("steps_per_epoch", "expected"), [(1, 160), (20, 200), (1000, 40)])
+def test_epochs_of_a_network_that_takes_more_steps(steps_per_epoch, expected):
+    assert number_of_epochs(TrainingConfig(), steps_per_epoch, has_gaps=False, more_steps=1500) == expected
+    assert number_of_epochs(TrainingConfig(epochs=3), steps_per_epoch, has_gaps=False, more_steps=1500) == 3
+
+
 # Training of a model with a known path
 
 
