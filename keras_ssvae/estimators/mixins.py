@@ -385,24 +385,25 @@ class CodeMixin:
 
     def _has_code(self, table):
         """Whether a model of the rows of a `TablePreprocessor` has a code below."""
-        return self._code_dim_of(self.get_params(deep=False), table) is not None
-
-    @staticmethod
-    def _code_dim_of(params, table):
-        """`code_dim` where it is "auto"."""
-        if params["code_dim"] != "auto":
-            return params["code_dim"]
-        own = all(body is None or isinstance(body, str) for body in (params["encoder"], params["decoder"]))
-        return min(50, table.n_columns_ // 4) if own and table.image_shape_ and table.n_columns_ > 100 else None
+        return _code_dim(self.get_params(deep=False), table) is not None
 
     @classmethod
     def _resolve(cls, params, table, summary):
         params = super()._resolve(params, table, summary)
-        return {
-            **params,
-            "code_dim": cls._code_dim_of(params, table),
-            "code_layer_sizes": layer_sizes(params, "code_layer_sizes"),
-        }
+        return {**params, "code_dim": _code_dim(params, table), "code_layer_sizes": layer_sizes(params, "code_layer_sizes")}
+
+
+def bodies_are_ours(params: dict) -> bool:
+    """Whether no encoder or decoder of the user's is among the parameters of an estimator."""
+    return all(params[name] is None or isinstance(params[name], str) for name in ("encoder", "decoder"))
+
+
+def _code_dim(params, table):
+    """`code_dim` where it is "auto"."""
+    if params["code_dim"] != "auto":
+        return params["code_dim"]
+    wanted = bodies_are_ours(params) and table.image_shape_ and table.n_columns_ > 100
+    return min(50, table.n_columns_ // 4) if wanted else None
 
 
 def _mask_rate(table, summary):

@@ -12,7 +12,7 @@ from keras_ssvae.data.labels import LabelCodec
 from keras_ssvae.estimators.base import GenerativeEstimator
 from keras_ssvae.estimators.domains import DomainMixin
 from keras_ssvae.estimators.fit_data import ask_for_classes, found_by_experts
-from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin
+from keras_ssvae.estimators.mixins import CodeMixin, DensityMixin, SemiSupervisedMixin, StyleMixin, bodies_are_ours
 from keras_ssvae.estimators.parameters import AUTO, POSITIVE, StrOptions, estimator, param
 from keras_ssvae.models.vae import VAE, VAENetwork
 from keras_ssvae.networks.autoencoder import as_rows
@@ -171,7 +171,7 @@ class SemiSupervisedVAE(DomainMixin, CodeMixin, SemiSupervisedMixin, StyleMixin,
     F. Berkhahn et al. (2019), "Augmenting Variational Autoencoders with Sparse Labels", arXiv 1908.03015: the pi layer.
     D. P. Kingma et al. (2014), "Semi-supervised Learning with Deep Generative Models", arXiv 1406.5298, eq. 6-9: the bound.
     K. Sohn et al. (2020), "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", arXiv 2001.07685:
-    how a convolutional pi is taught; here the model of the code has the first word.
+    how a convolutional pi is taught; here the other pi has the first word.
 
     Examples
     --------
@@ -284,9 +284,8 @@ def _convolutional(params, table):
         if asked and not image:
             raise ValueError("convolutional_pi=True needs images, X of shape (n, height, width[, channels]).")
         return asked
-    own = all(params[name] is None or isinstance(params[name], str) for name in ("encoder", "decoder"))
     taught = params["classification_weight"] != 0 and params["consistency_weight"] != 0
-    return bool(image) and min(image[:2]) >= SMALLEST and own and taught
+    return bool(image) and min(image[:2]) >= SMALLEST and bodies_are_ours(params) and taught
 
 
 def _piecewise(params, table):
