@@ -81,12 +81,14 @@ def check_weight(sample_weight: npt.ArrayLike | None, values: np.ndarray | Colum
         return np.broadcast_to(1.0, len(values))
     if np.ma.is_masked(sample_weight):
         raise ValueError("sample_weight has cells under a mask; fill them, with 0 where a row is not to count.")
-    if np.iscomplexobj(sample_weight):
-        raise TypeError(f"sample_weight must hold real numbers; got {np.asarray(sample_weight).dtype}.")
     try:
-        sample_weight = np.asarray(sample_weight, float)
+        given = np.asarray(sample_weight)
+        is_real = not np.iscomplexobj(given)
+        sample_weight = given.astype(float) if is_real else given
     except (TypeError, ValueError) as error:
         raise TypeError(f"sample_weight must be None, a number or one number for each row; got {sample_weight!r}.") from error
+    if not is_real:
+        raise TypeError(f"sample_weight must hold real numbers; got {sample_weight.dtype}.")
     if sample_weight.ndim == 0:
         sample_weight = np.full(len(values), sample_weight)
     weight = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True, ensure_same_device=False)
