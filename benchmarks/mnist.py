@@ -42,8 +42,8 @@ NOTES = f"""
 Error and expected calibration error in % on the 10,000 test rows; minutes of `fit` alone, with compilation; nothing is
 chosen on the test rows.
 "Augmented" shifts training images by up to two pixels and turns them by up to eleven degrees, and the convolutional pi of
-`SemiSupervisedVAE` (stage "teach") moves them by itself; the published figures do
-without: compare with that in mind.
+`SemiSupervisedVAE` (stage "images") moves them by itself; the published figures do without: compare with that in mind.
+Default parameters: `--seeds 3 4 5`, and `--labels 1000 --seeds 3`.
 Stages: their epochs, and the last value of the columns of `history_` that speak of error or accuracy, if any.
 
 Published, error in % by number of labels:

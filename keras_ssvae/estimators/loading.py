@@ -20,7 +20,8 @@ from keras_ssvae.serialization.keras_objects import limited_variables
 
 __all__ = ["restore"]
 
-YOUNGER = ("checkpoint", "checkpoint_minutes")  # parameters that the first files did not have
+# parameters that the first files did not have, and what says how these were made
+YOUNGER = {"checkpoint": None, "checkpoint_minutes": 0.0, "convolutional_pi": False}
 KINDS = {
     "table_": TablePreprocessor, "network_": dict, "classes_": np.ndarray, "history_": pd.DataFrame, "n_iter_": int,
     "_codec": LabelCodec, "_labels": LabelSummary, "_spec": dict, "_fitted_params": dict, "_prepared": bool,
@@ -80,14 +81,13 @@ def restore(cls: typing.Any, state: dict[str, typing.Any]) -> typing.Any:
 
 def _check_parameters(estimator):
     """Those of the estimator, and those its network was made with."""
-    params = estimator.get_params(deep=False)
-    vars(estimator).update((name, params[name]) for name in YOUNGER if name not in vars(estimator))
-    if "convolutional_pi" in params and "convolutional_pi" not in vars(estimator):  # nor did the first files have such a layer
-        estimator.convolutional_pi = estimator._fitted_params["convolutional_pi"] = False
+    params, fitted, cls = estimator.get_params(deep=False), estimator._fitted_params, type(estimator)
+    younger = {name: value for name, value in YOUNGER.items() if name in params and name not in vars(estimator)}
+    vars(estimator).update(younger)
+    fitted.update((name, value) for name, value in younger.items() if name in cls._network_parameters)
     missing = [name for name in params if name not in vars(estimator)]
     require(not missing, f"parameters {missing} are missing")
     validate_parameters(estimator)
-    fitted, cls = estimator._fitted_params, type(estimator)
     require(set(fitted) == set(cls._network_parameters), f"parameters of the network are {sorted(map(str, fitted))}")
     accepted = {name: constraint for name, constraint in cls._parameter_constraints.items() if name in fitted}
     validate_parameter_constraints(accepted, fitted, caller_name=cls.__name__)

@@ -66,7 +66,6 @@ class Network(TrainableModel):
     data_constants: tuple[str, ...] = ()
     n_classes: int = 0
     label_term: str = "classification"
-    more_steps: int = 0  # of training than others take, where the number of epochs is open
 
     def __init__(self, seed: int, **kwargs: typing.Any):
         super().__init__(dtype="float32", **kwargs)  # all but bodies, which follow the user's policy

@@ -159,14 +159,10 @@ class ClassifierNetwork(AutoencoderNetwork):
         return -tf.reduce_sum(target * tf.nn.log_softmax(self.logits(self.mixed(view, partner, share, step))), axis=-1)
 
     def _note_usage(self, batch, r, step):
+        """Let how often each class is used go on from these responsibilities, in training."""
         if step.mode == "train":
             mean = tf.einsum("r,rk->k", batch["weight"], r) / tf.reduce_sum(batch["weight"])
             self.class_usage.assign_add(0.01 * (mean - self.class_usage))
-
-    def aligned(self, batch: dict, r: tf.Tensor, step: StepContext) -> tf.Tensor:
-        """Responsibilities as `_aligned`; in training, how often each class is used goes on from them."""
-        self._note_usage(batch, r, step)
-        return self._aligned(r, batch["y"], 1.0)
 
     def _aligned(self, r, y, power):
         """Responsibilities of unlabelled rows, scaled so that over all rows each class is used as often as the prior says.

@@ -103,7 +103,7 @@ class ImageNetwork(DomainNetwork):
         super().__init__(seed, **kwargs)
         self.image_pi: typing.Any = None
         if convolutional_pi:
-            self.image_pi, self.more_steps = ImageClassifier(self.image_shape, self.n_classes, name="image_pi"), STEPS
+            self.image_pi = ImageClassifier(self.image_shape, self.n_classes, name="image_pi")
 
     def stages(self) -> list[Stage]:
         stages = super().stages()
@@ -112,7 +112,7 @@ class ImageNetwork(DomainNetwork):
         others = self.encoder, self.decoder, *([] if self.lower is None else [self.lower])
         compiles = not any(map(backbones.has_convolutions, others))
         share = 0.75 * sum(stage.share for stage in stages)
-        images = Stage("images", {"loss": (self.image_terms, [self.image_pi])}, share, compiles=False)
+        images = Stage("images", {"loss": (self.image_terms, [self.image_pi])}, share, compiles=False, more_steps=STEPS)
         return [*(dataclasses.replace(stage, compiles=compiles) for stage in stages), images]
 
     def last_stage(self) -> Stage:
@@ -131,12 +131,14 @@ class ImageNetwork(DomainNetwork):
         y, images = batch["y"], self._images(batch["x"], batch.get("observed"))
         if step.mode == "evaluate":
             return {"classification": self._of_label(y, self.image_pi(images))}
-        view = self._images(batch["view"]) if "view" in batch else moved(images, step.uniform(batch["x"][:, :5]))
+        view = self._images(batch["view"]) if "view" in batch else moved(images, step.uniform(images[:, :5, 0, 0]))
         logits = self.image_pi.thinned(view, step.uniform)
         other = tf.nn.log_softmax(super().class_logits(batch))
         own = tf.nn.log_softmax(self.image_pi(images))
         told = tf.nn.softmax((1.0 - (1.0 - LEFT) * step.progress) * other + step.progress * own)
-        told = self.aligned(batch, tf.stop_gradient(told), step)
+        told = tf.stop_gradient(told)
+        self._note_usage(batch, told, step)
+        told = self._aligned(told, y, 1.0)
         sure = tf.cast((y < 0) & (tf.reduce_max(told, axis=-1) > SURE), tf.float32)
         agreement = -tf.reduce_sum(told * tf.nn.log_softmax(logits), axis=-1)
         consistency = self.constants.consistency_weight * sure * agreement

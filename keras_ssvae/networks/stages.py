@@ -37,6 +37,8 @@ class Stage:
     opposed : bool or None
         Whether objectives work against each other: with momentum their players would circle each other. None: where there are
         several.
+    more_steps : int
+        Steps that it takes beside those that all stages share, where the number of epochs is open.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Stage:
     continues: bool = False
     compiles: bool | None = None
     opposed: bool | None = None
+    more_steps: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

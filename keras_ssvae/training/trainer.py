@@ -139,7 +139,7 @@ class _Run:
         """Train one stage."""
         step, config, spec = self.step, self.config, self.network.held.spec
         chunks, steps = sampler.chunks()
-        more = self.network.more_steps
+        more = sum(s.more_steps for s in self.stages)
         of_all = number_of_epochs(config, sampler.steps_per_epoch, "observed" in spec, "advice" in spec, more)
         epochs, later = self._planned(stage, of_all), self.stages[len(self.records) + 1 :]
         is_watched = bool(config.callbacks)  # between two epochs
@@ -286,7 +286,7 @@ def number_of_epochs(
 ) -> int:
     """The number of epochs of all stages; "auto" makes about 2500 steps, 1500 of advised rows, more where cells are missing.
 
-    `more_steps` are those that the network takes beside.
+    `more_steps` are those that stages take beside.
     """
     if config.epochs != "auto":
         return config.epochs

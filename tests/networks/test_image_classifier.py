@@ -155,10 +155,16 @@ def test_it_reads_more_of_images_than_the_code_does():
     assert model.score(X[700:], y[700:]) > max(0.85, np.mean(of_code == y[700:]))
 
 
+def test_images_of_a_few_pixels(data):
+    X, y = data
+    assert np.isfinite(fitted(X[:, ::8, ::8], y, convolutional_pi=True, epochs=1).predict_proba(X[:, ::8, ::8])).all()
+
+
 def test_labels_and_classes_may_come_later(data):
     X, y = data
     model = fitted(X, None, warm_start=True, epochs=1)
     assert "images" not in set(model.history_["stage"])  # there is nothing to tell apart
+    assert not any(stage.more_steps for stage in model.network_.stages())
     model.fit(X, np.where(y < 5, y, -1)).partial_fit(X[:40], np.where(y < 5, y, -1)[:40])
     assert model.predict_proba(X).shape == (len(X), 5)
     kernel = model.network_.image_pi.head.kernel.numpy()
